@@ -1,0 +1,37 @@
+/*
+ * kvmd.h - swappable anonymous memory for drivers, owned by kernel threads
+ *
+ * The interface is that of the RFC of April 2000 ("kvmd - kernel VM the easy way"); kvmd/README.md says who owns what,
+ * what may sleep, and which error means what. Every call may sleep; none may be made with a lock held.
+ *
+ * SPDX-License-Identifier: GPL-2.0-only
+ */
+#ifndef LINUX_KVMD_H
+#define LINUX_KVMD_H
+
+#ifdef __KERNEL__
+
+#include <linux/types.h>
+#include <linux/iobuf.h>
+
+/* commands that may be outstanding on one thread; further senders wait */
+#define KVMD_QUEUE_LEN	16
+
+/* kvmd_open: a thread of its own for this attachment */
+#define KVMD_DEDICATED	(1 << 0)
+
+/* An attachment: what kvmd_open hands out. Everything allocated through it belongs to it. */
+typedef struct kvmd_attachment kvmd_t;
+
+int kvmd_open(int flags, kvmd_t **vmd_out);
+void kvmd_close(kvmd_t *vmd);
+
+long kvmd_alloc(kvmd_t *vmd, size_t *vaddr_out, size_t size);
+long kvmd_free(kvmd_t *vmd, size_t vaddr, size_t size);
+
+/* rw as for map_user_kiobuf: READ when the driver will write into the memory, WRITE when it only looks at it */
+int kvmd_map(int rw, kvmd_t *vmd, size_t vaddr, size_t size, struct kiobuf **iobuf_out);
+void kvmd_unmap(kvmd_t *vmd, struct kiobuf *iobuf);
+
+#endif /* __KERNEL__ */
+#endif /* LINUX_KVMD_H */

@@ -1,0 +1,1 @@
+"""A ported tree and configuration fragments, turned into an audited kernel in the cache."""

@@ -1,0 +1,111 @@
+"""A content-addressed store of folders: an entry is there whole or not at all, and two processes can share it.
+
+CACHE/<kind>/<key>/...          a finished entry, never changed afterwards
+CACHE/<kind>/.new-<key>-<pid>/  an entry being made; renamed when it is whole
+CACHE/<kind>/.lock-<key>        held while an entry is made
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock
+
+from lab.errors import HostError
+
+_HOST_TROUBLE = {
+    errno.ENOSPC: ("the disk is full", "free some space, or set KVMD_LAB_CACHE to a folder on another disk"),
+    errno.EDQUOT: ("the disk quota is used up", "free some space, or set KVMD_LAB_CACHE to a folder elsewhere"),
+    errno.EROFS: ("the file system is read-only", "set KVMD_LAB_CACHE to a folder that can be written"),
+    errno.EACCES: ("permission denied", "set KVMD_LAB_CACHE to a folder that can be written"),
+}
+
+
+@contextmanager
+def host_trouble(doing: str) -> Iterator[None]:
+    """Turn a full disk, a read-only file system and a missing right into a HostError that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _HOST_TROUBLE:
+            raise
+        what, hint = _HOST_TROUBLE[error.errno]
+        raise HostError(f"{what} ({error.filename or error})", doing=doing, hint=hint) from error
+
+
+def digest(*parts: str | bytes) -> str:
+    """Return a hexadecimal SHA-256 over the parts, each with its length, so that no two lists look alike."""
+    state = hashlib.sha256()
+    for part in parts:
+        raw = part.encode() if isinstance(part, str) else part
+        state.update(len(raw).to_bytes(8, "little"))
+        state.update(raw)
+    return state.hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """Return the hexadecimal SHA-256 of a file's contents."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def folder_digest(path: Path) -> str:
+    """Return a SHA-256 over the names and contents of all files below a small folder."""
+    files = sorted(item for item in path.rglob("*") if item.is_file() and "__pycache__" not in item.parts)
+    return digest(*(part for item in files for part in (item.relative_to(path).as_posix(), item.read_bytes())))
+
+
+class Cache:
+    """The store below `root`."""
+
+    def __init__(self, root: Path) -> None:
+        """`root` is made on first use."""
+        self.root = root
+
+    def find(self, kind: str, key: str) -> Path | None:
+        """Return a finished entry's folder, or None."""
+        entry = self.root / kind / key
+        return entry if entry.is_dir() else None
+
+    def entry(self, kind: str, key: str, make: Callable[[Path], None]) -> Path:
+        """Return an entry's folder, made by `make(folder)` if it is not there.
+
+        An error in `make` leaves nothing behind. Another process that wants the same entry waits for this one.
+        """
+        found = self.find(kind, key)
+        if found is not None:
+            return found
+        with self.lock(kind, key):
+            found = self.find(kind, key)
+            if found is not None:
+                return found
+            entry = self.root / kind / key
+            fresh = self.root / kind / f".new-{key}-{os.getpid()}"
+            with host_trouble(f"storing {kind} in {self.root}"):
+                shutil.rmtree(fresh, ignore_errors=True)
+                fresh.mkdir(parents=True)
+                try:
+                    make(fresh)
+                    fresh.rename(entry)
+                except BaseException:
+                    shutil.rmtree(fresh, ignore_errors=True)
+                    raise
+            return entry
+
+    @contextmanager
+    def lock(self, kind: str, key: str) -> Iterator[None]:
+        """Hold the lock of an entry; its file is removed by `prune`, not here, since removing it would be a race."""
+        with host_trouble(f"locking {kind} in {self.root}"):
+            (self.root / kind).mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.root / kind / f".lock-{key}")
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()

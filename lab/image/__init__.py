@@ -1,0 +1,1 @@
+"""The guest's C sources, turned into root and swap disks."""

@@ -1,0 +1,96 @@
+"""The journal of a run: one JSON object a line, from which every view is made.
+
+Each line has `t` (host seconds since the journal was opened), `kind`, and the kind's own fields. Kinds in use:
+
+    stage       name, phase ("begin" | "end" | "fail"), seconds, detail
+    progress    name, done, total (units of the stage; total may be null)
+    command     argv, cwd, seconds, returncode
+    note        text
+    console     line
+    agent       op, task, seconds, status
+    qmp         event, data / command, seconds
+    sample      source, and the figures that were sampled
+    check       what, passed, expected, actual
+    outcome     test, outcome, seconds
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+Listener = Callable[[dict[str, Any]], None]
+
+
+class Journal:
+    """Writes events to a JSONL file (or nowhere) and hands each to the listeners; safe to use from any thread."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        """Open `path` for appending; without one the events reach only the listeners."""
+        self.path = path
+        self._listeners: list[Listener] = []
+        self._lock = threading.Lock()
+        self._start = time.monotonic()
+        self._encode = msgspec.json.Encoder(enc_hook=str).encode
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = None if path is None else path.open("ab", buffering=0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; later events reach only the listeners."""
+        with self._lock:
+            if self._file is not None:
+                self._file.close()
+                self._file = None
+
+    def listen(self, listener: Listener) -> None:
+        """Call `listener` with every event from now on, in the thread that records it."""
+        self._listeners.append(listener)
+
+    def record(self, kind: str, **fields: Any) -> None:
+        """Record one event."""
+        event = {"t": round(time.monotonic() - self._start, 6), "kind": kind, **fields}
+        with self._lock:
+            if self._file is not None:
+                self._file.write(self._encode(event) + b"\n")
+        for listener in self._listeners:
+            listener(event)
+
+    @contextmanager
+    def stage(self, name: str, detail: str = "") -> Iterator[None]:
+        """Record the beginning and the end of a stage with its duration, and its failure with the error's first line."""
+        begin = time.monotonic()
+        self.record("stage", name=name, phase="begin", detail=detail)
+        try:
+            yield
+        except BaseException as error:
+            first = (str(error) or type(error).__name__).splitlines()[0]
+            self.record("stage", name=name, phase="fail", seconds=time.monotonic() - begin, detail=first)
+            raise
+        self.record("stage", name=name, phase="end", seconds=time.monotonic() - begin, detail=detail)
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """Read a journal back; a last line that was cut off by a crash is left out."""
+    events = []
+    for line in path.read_bytes().splitlines():
+        try:
+            events.append(msgspec.json.decode(line))
+        except msgspec.DecodeError:
+            break
+    return events

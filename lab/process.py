@@ -1,0 +1,106 @@
+"""Run host commands: logged so that a person can repeat them, and gone when the lab is gone."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from lab.errors import HostError
+from lab.journal import Journal
+
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def die_with_parent() -> None:
+    """Ask the kernel to kill this process when the thread that started it ends; for `preexec_fn`."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def require(tool: str, package: str) -> str:
+    """Return the path of a host tool; a missing one is a HostError that names Debian's package."""
+    found = shutil.which(tool)
+    if found is None:
+        raise HostError(f"{tool} is not installed", hint=f"apt-get install {package}")
+    return found
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    cwd: Path | None = None,
+    log: Path,
+    journal: Journal,
+    env: Mapping[str, str] | None = None,
+    stdin: bytes = b"",
+    on_line: Callable[[str], None] | None = None,
+    timeout: float = 3600.0,
+) -> int:
+    """Run a command to its end and return its exit status; its output is appended to `log`, after the command itself.
+
+    `on_line` gets each line of the output as it comes. When the lab is interrupted, or `timeout` seconds have passed,
+    the command's whole process group is killed first; the timeout is a HostError.
+    """
+    words = [str(word) for word in argv]
+    log.parent.mkdir(parents=True, exist_ok=True)
+    begin = time.monotonic()
+    with log.open("ab") as sink:
+        sink.write(f"$ cd {shlex.quote(str(cwd or Path.cwd()))} && {shlex.join(words)}\n".encode())
+        sink.flush()
+        child = _start(words, cwd, env)
+        try:
+            _feed(child, stdin)
+            assert child.stdout is not None
+            for raw in child.stdout:
+                sink.write(raw)
+                if on_line is not None:
+                    on_line(raw.decode(errors="replace").rstrip("\n"))
+                if time.monotonic() - begin > timeout:
+                    raise HostError(f"no end within {timeout:.0f} s", doing=shlex.join(words), log=log)
+            status = child.wait(timeout=max(1.0, timeout - (time.monotonic() - begin)))
+        finally:
+            kill_group(child)
+    journal.record("command", argv=words, cwd=str(cwd), seconds=time.monotonic() - begin, returncode=status)
+    return status
+
+
+def _start(words: Sequence[str], cwd: Path | None, env: Mapping[str, str] | None) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            words,
+            cwd=cwd,
+            env=None if env is None else dict(env),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            process_group=0,
+            preexec_fn=die_with_parent,  # noqa: PLW1509 - only prctl, and no threads hold locks it needs
+        )
+    except FileNotFoundError as error:
+        raise HostError(f"{words[0]} is not installed", doing=shlex.join(words)) from error
+
+
+def _feed(child: subprocess.Popen[bytes], stdin: bytes) -> None:
+    assert child.stdin is not None
+    with contextlib.suppress(BrokenPipeError):
+        child.stdin.write(stdin)
+    with contextlib.suppress(BrokenPipeError):
+        child.stdin.close()
+
+
+def kill_group(child: subprocess.Popen[bytes]) -> None:
+    """Kill what is left of a child started as the leader of its own process group, and reap it."""
+    if child.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+    if child.stdout is not None:
+        child.stdout.close()

@@ -1,0 +1,48 @@
+"""What the lab's surroundings say: folders, mirrors, the compiler. Read once from the environment, then passed on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+import platformdirs
+
+from lab.errors import UsageError
+
+DEFAULT_MIRRORS = ("https://cdn.kernel.org/pub/linux/kernel", "https://mirrors.edge.kernel.org/pub/linux/kernel")
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Folders are absolute; `mirrors` are base addresses without a final slash; `jobs` is make's -j."""
+
+    cache: Path
+    runs: Path
+    trees: Path | None = None
+    mirrors: tuple[str, ...] = DEFAULT_MIRRORS
+    cc: str = "gcc"
+    qemu: str = "qemu-system-i386"
+    jobs: int = 2
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
+        """Read KVMD_LAB_CACHE, _RUNS, _TREES, _MIRRORS (comma or space separated), _CC, _QEMU and _JOBS.
+
+        Unset ones fall back to the user's cache folder (XDG), ./runs, the release servers and the host's tools.
+        """
+        cache = environment.get("KVMD_LAB_CACHE") or platformdirs.user_cache_dir("kvmd-lab")
+        trees = environment.get("KVMD_LAB_TREES")
+        mirrors = environment.get("KVMD_LAB_MIRRORS", "").replace(",", " ").split()
+        jobs = environment.get("KVMD_LAB_JOBS", "")
+        if jobs and not (jobs.isdigit() and int(jobs) > 0):
+            raise UsageError(f"KVMD_LAB_JOBS is {jobs!r}, which is not a positive number")
+        return cls(
+            cache=Path(cache).expanduser().absolute(),
+            runs=Path(environment.get("KVMD_LAB_RUNS") or "runs").expanduser().absolute(),
+            trees=Path(trees).expanduser().absolute() if trees else None,
+            mirrors=tuple(mirror.rstrip("/") for mirror in mirrors) or DEFAULT_MIRRORS,
+            cc=environment.get("KVMD_LAB_CC") or "gcc",
+            qemu=environment.get("KVMD_LAB_QEMU") or "qemu-system-i386",
+            jobs=int(jobs) if jobs else (os.cpu_count() or 1) + 1,
+        )
