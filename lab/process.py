@@ -9,12 +9,16 @@ import shlex
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from lab.errors import HostError
 from lab.journal import Journal
+
+LineWatch = Callable[[str], None]
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -41,7 +45,7 @@ def run(
     journal: Journal,
     env: Mapping[str, str] | None = None,
     stdin: bytes = b"",
-    on_line: Callable[[str], None] | None = None,
+    on_line: LineWatch | None = None,
     timeout: float = 3600.0,
 ) -> int:
     """Run a command to its end and return its exit status; its output is appended to `log`, after the command itself.
@@ -56,19 +60,20 @@ def run(
         sink.write(f"$ cd {shlex.quote(str(cwd or Path.cwd()))} && {shlex.join(words)}\n".encode())
         sink.flush()
         child = _start(words, cwd, env)
+        late = threading.Event()
+        alarm = threading.Timer(timeout, _end_late, (child, late))
+        alarm.start()
         try:
             _feed(child, stdin)
-            assert child.stdout is not None
-            for raw in child.stdout:
-                sink.write(raw)
-                if on_line is not None:
-                    on_line(raw.decode(errors="replace").rstrip("\n"))
-                if time.monotonic() - begin > timeout:
-                    raise HostError(f"no end within {timeout:.0f} s", doing=shlex.join(words), log=log)
-            status = child.wait(timeout=max(1.0, timeout - (time.monotonic() - begin)))
+            _drain(child, sink, on_line)
+            status = child.wait()
         finally:
-            kill_group(child)
+            alarm.cancel()
+            _kill(child)
+            _reap(child)
     journal.record("command", argv=words, cwd=str(cwd), seconds=time.monotonic() - begin, returncode=status)
+    if late.is_set():
+        raise HostError(f"no end within {timeout:.0f} s", doing=shlex.join(words), log=log)
     return status
 
 
@@ -96,11 +101,27 @@ def _feed(child: subprocess.Popen[bytes], stdin: bytes) -> None:
         child.stdin.close()
 
 
-def kill_group(child: subprocess.Popen[bytes]) -> None:
-    """Kill what is left of a child started as the leader of its own process group, and reap it."""
+def _drain(child: subprocess.Popen[bytes], sink: IO[bytes], on_line: LineWatch | None) -> None:
+    assert child.stdout is not None
+    for raw in child.stdout:
+        sink.write(raw)
+        if on_line is not None:
+            on_line(raw.decode(errors="replace").rstrip("\n"))
+
+
+def _end_late(child: subprocess.Popen[bytes], late: threading.Event) -> None:
+    late.set()
+    _kill(child)
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    """Kill a child that leads its own process group, with all that it started, unless it has ended."""
     if child.poll() is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
+
+
+def _reap(child: subprocess.Popen[bytes]) -> None:
+    child.wait()
     if child.stdout is not None:
         child.stdout.close()

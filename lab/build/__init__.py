@@ -1,1 +1,5 @@
 """A ported tree and configuration fragments, turned into an audited kernel in the cache."""
+
+from lab.build.kernel import Kernel, Plan, build
+
+__all__ = ["Kernel", "Plan", "build"]

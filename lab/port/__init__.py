@@ -1,1 +1,35 @@
 """A pristine tree, the porting ledger and kvmd, turned into a ported tree and a list of what was done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lab import resources
+from lab.journal import Journal
+from lab.port import patches
+from lab.port.copy import copy_tree
+from lab.port.engine import Applied, Ported, apply
+from lab.port.ledger import Ledger, Record, load
+from lab.source import Tree
+from lab.version import KernelVersion
+
+__all__ = ["Applied", "Ledger", "Ported", "Record", "apply", "ledger", "load", "port"]
+
+
+def ledger() -> Ledger:
+    """Read the project's own ledger."""
+    return load(resources.folder("kernel-patches"))
+
+
+def port(tree: Tree, target: Path, records: Ledger, user_patches: Sequence[Path], journal: Journal) -> Ported:
+    """Copy what an i386 build needs of `tree` to `target` (which must not exist) and port it there.
+
+    The user's patches go on top, in their order. A record or a patch that does not fit is a PortError.
+    """
+    with journal.stage("port", f"{tree.version}, {len(records.records)} records"):
+        copy_tree(tree.path, target)
+        ported = apply(target, KernelVersion(str(tree.version)), records)
+        for patch in user_patches:
+            patches.apply_patch(target, patch, journal)
+    return ported

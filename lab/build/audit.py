@@ -1,0 +1,163 @@
+"""The link audit: a kernel holds what its sources declare, and nothing that its processor cannot run.
+
+Compilers of today may drop or bend what the old tree relies on, and the result still links. A finding is a sentence;
+no findings, no error.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from elftools.elf.elffile import ELFFile
+
+from lab.build.toolchain import Toolchain
+
+# Section, what one entry of it takes (bytes), and the name in the messages.
+TABLES = ((".initcall.init", 4, "initcalls"), (".setup.init", 8, "setup entries"))
+_DECLARES = re.compile(rb"\b(?:module_init|__initcall|__setup)\b")
+_FOREIGN = re.compile(r"\t(cmov\w+|fcmov\w+|sysenter|[a-z0-9]+\s[^\n]*%[xy]mm\d[^\n]*)")
+_FORBIDDEN_SECTIONS = re.compile(r"\.(plt|got|rel|dyn|interp|eh_frame|note\.gnu\.property)")
+
+
+class Audit(msgspec.Struct, frozen=True):
+    """What was counted, and the findings."""
+
+    declared: dict[str, int]
+    linked: dict[str, int]
+    exception_entries: int
+    findings: tuple[str, ...]
+
+
+def audit(tree: Path, toolchain: Toolchain, smp: bool) -> Audit:
+    """Audit the kernel that was built in `tree` (vmlinux, System.map, the decompressor's objects)."""
+    objects = [path for path in _objects(tree) if path.with_suffix(".c").is_file()]
+    with (tree / "vmlinux").open("rb") as file:
+        elf = ELFFile(file)
+        symbols = {symbol.name: symbol for symbol in _symbol_table(elf)}
+        declared, findings = _tables_of_objects(tree, objects, symbols, toolchain, smp)
+        linked = {}
+        for section, size, name in TABLES:
+            table = elf.get_section_by_name(section)
+            linked[name] = 0 if table is None else table["sh_size"] // size
+            if linked[name] != declared[name]:
+                findings.append(f"{declared[name]} {name} are declared, {linked[name]} are linked")
+        entries, more = _exception_table(elf, symbols)
+        findings += more + _sections(elf) + _symbols(elf, symbols)
+    findings += _instructions(tree)
+    return Audit(declared, linked, entries, tuple(findings))
+
+
+def _objects(tree: Path) -> list[Path]:
+    """The kernel's own objects: not the boot loader's, not those of the build's helpers."""
+    found = (path for path in tree.rglob("*.o") if not {"boot", "scripts"} & set(path.relative_to(tree).parts))
+    return sorted(found)
+
+
+def _symbol_table(elf: Any) -> Iterator[Any]:
+    table = elf.get_section_by_name(".symtab")
+    return iter(()) if table is None else table.iter_symbols()
+
+
+def _tables_of_objects(
+    tree: Path, objects: list[Path], symbols: dict[str, Any], toolchain: Toolchain, smp: bool
+) -> tuple[dict[str, int], list[str]]:
+    """Compare each object's tables with its preprocessed source; return the sums over the linked ones."""
+    totals = {name: 0 for _, _, name in TABLES}
+    findings = []
+    declaring = [path for path in objects if _DECLARES.search(path.with_suffix(".c").read_bytes())]
+    with ThreadPoolExecutor(2) as pool:
+        texts = list(pool.map(lambda path: _preprocess(tree, path.with_suffix(".c"), toolchain, smp), declaring))
+    for path, text in zip(declaring, texts, strict=True):
+        with path.open("rb") as file:
+            elf = ELFFile(file)
+            for section, size, name in TABLES:
+                wanted = _declarations(text, section)
+                table = elf.get_section_by_name(section)
+                found = 0 if table is None else table["sh_size"] // size
+                if found != wanted:
+                    where = path.relative_to(tree)
+                    findings.append(f"{where}: the source declares {wanted} {name}, the object holds {found}")
+                if _is_linked(elf, symbols):
+                    totals[name] += wanted
+    return totals, findings
+
+
+def _preprocess(tree: Path, source: Path, toolchain: Toolchain, smp: bool) -> str:
+    argv = [*toolchain.command.split(), "-E", "-P", "-D__KERNEL__", f"-I{tree / 'include'}", *(["-D__SMP__"] * smp)]
+    done = subprocess.run([*argv, str(source)], capture_output=True, text=True, errors="replace", check=False)
+    return done.stdout
+
+
+def _declarations(text: str, section: str) -> int:
+    return len(re.findall(rf'section(?:__)?\s*\(\s*"{re.escape(section)}"\s*\)', text))
+
+
+def _is_linked(elf: Any, symbols: dict[str, Any]) -> bool:
+    """Whether an object is part of the kernel: an archive gives only the members that somebody asks for."""
+    for symbol in _symbol_table(elf):
+        if symbol["st_info"]["bind"] == "STB_GLOBAL" and symbol["st_shndx"] not in ("SHN_UNDEF", "SHN_COMMON"):
+            return symbol.name in symbols
+    return True
+
+
+def _exception_table(elf: Any, symbols: dict[str, Any]) -> tuple[int, list[str]]:
+    section = elf.get_section_by_name("__ex_table")
+    if section is None:
+        return 0, ["there is no exception table"]
+    raw = section.data()
+    entries = [
+        (int.from_bytes(raw[at : at + 4], "little"), int.from_bytes(raw[at + 4 : at + 8], "little"))
+        for at in range(0, len(raw), 8)
+    ]
+    findings = []
+    if [where for where, _ in entries] != sorted(where for where, _ in entries):
+        findings.append("the exception table is not sorted: lookups by bisection will miss entries")
+    # .text.init behind _end of text holds code as well until it is freed; faults are expected only in what stays.
+    low, high = symbols["_text"]["st_value"], symbols["_etext"]["st_value"]
+    stray = [where for where, target in entries if not (low <= where < high and low <= target < high)]
+    if stray:
+        findings.append(
+            f"{len(stray)} entries of the exception table lie outside the text, the first at {stray[0]:08x}"
+        )
+    return len(entries), findings
+
+
+def _sections(elf: Any) -> list[str]:
+    return [
+        f"section {section.name} ({section['sh_size']} bytes) has no place in this kernel"
+        for section in elf.iter_sections()
+        if _FORBIDDEN_SECTIONS.match(section.name) and section["sh_size"]
+    ]
+
+
+def _symbols(elf: Any, symbols: dict[str, Any]) -> list[str]:
+    findings = [f"symbol {name} has no place in this kernel" for name in symbols if name.startswith("__stack_chk")]
+    text = elf.get_section_by_name(".text")
+    base, raw = text["sh_addr"], text.data()
+    for name, symbol in symbols.items():
+        at = symbol["st_value"] - base
+        if symbol["st_info"]["type"] == "STT_FUNC" and raw[at : at + 4] == b"\xf3\x0f\x1e\xfb":
+            findings.append(f"{name} begins with endbr32")
+            break
+    return findings
+
+
+def _instructions(tree: Path) -> list[str]:
+    """Look for instructions that a Pentium does not have, in the kernel and in its decompressor."""
+    findings = []
+    boot = tree / "arch/i386/boot/compressed"
+    for path in (tree / "vmlinux", *sorted(boot.glob("*.o"))):
+        if path.name == "piggy.o":  # the compressed kernel: data
+            continue
+        argv = ["objdump", "-d", "--no-show-raw-insn", str(path)]
+        text = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+        if match := _FOREIGN.search(text):
+            number = len(_FOREIGN.findall(text))
+            findings.append(f"{path.relative_to(tree)}: {number} instructions that a Pentium lacks, first: {match[1]}")
+    return findings

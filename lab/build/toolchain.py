@@ -1,0 +1,75 @@
+"""The compiler: which one it is, and the flags without which it breaks a kernel of 2000."""
+
+from __future__ import annotations
+
+import subprocess
+
+import msgspec
+
+from lab import process
+from lab.errors import HostError
+
+# Each flag with what happens without it. They go into make's CC, so that every compile gets them: the boot loader's
+# decompressor has CFLAGS of its own.
+FLAGS: tuple[tuple[str, str], ...] = (
+    ("-m32", "code for another machine"),
+    ("-march=i586", "Debian's -m32 means i686: the decompressor uses CMOV and triple-faults on a Pentium, silently"),
+    ("-std=gnu89", "extern inline changes its meaning; old idioms fail"),
+    ("-fno-toplevel-reorder", "unreferenced static pointers in special sections vanish: initcalls, __setup"),
+    ("-fno-reorder-functions", "sections .text.unlikely and .text.startup that the link script does not know"),
+    ("-fno-pie", "relocations that the link script does not know"),
+    ("-fno-pic", "the same"),
+    ("-fno-stack-protector", "calls of __stack_chk_fail, which is not there"),
+    ("-fcf-protection=none", "endbr32 at every function, and a section that the link script does not know"),
+    ("-fno-asynchronous-unwind-tables", ".eh_frame sections inside the image"),
+    ("-fno-strict-aliasing", "silent miscompiles: the tree casts pointers at will"),
+    ("-fwrapv", "silent miscompiles: jiffies arithmetic overflows on purpose"),
+    ("-fno-strict-overflow", "the same for pointers"),
+    ("-fno-delete-null-pointer-checks", "checks behind a dereference vanish"),
+    ("-fcommon", "multiple definitions"),
+    ("-mno-sse", "FPU state used in the kernel"),
+    ("-mno-mmx", "the same"),
+    ("-fno-tree-loop-distribute-patterns", "loops in string functions become calls of themselves"),
+    ("-w", "thousands of lines about idioms of 2000; what matters is an error or is audited"),
+)
+
+
+class Toolchain(msgspec.Struct, frozen=True):
+    """A compiler with its flags; `identity` changes whenever its output may."""
+
+    cc: str
+    flags: tuple[str, ...]
+    identity: str
+
+    @property
+    def command(self) -> str:
+        """What make gets as CC."""
+        return " ".join((self.cc, *self.flags))
+
+
+def toolchain(cc: str) -> Toolchain:
+    """Find a compiler and its binutils; a missing one, or one without 32-bit code, is a HostError."""
+    package = cc if cc.startswith("gcc-") else "gcc"
+    process.require(cc, package)
+    process.require("make", "make")
+    process.require("ld", "binutils")
+    flags = tuple(flag for flag, _ in FLAGS)
+    _try_flags(cc, flags)
+    versions = [_first_line([cc, "--version"]), _first_line(["ld", "--version"])]
+    return Toolchain(cc, flags, "; ".join(versions))
+
+
+def _first_line(argv: list[str]) -> str:
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()[0]
+
+
+def _try_flags(cc: str, flags: tuple[str, ...]) -> None:
+    argv = [cc, *flags, "-S", "-o", "/dev/null", "-x", "c", "/dev/null"]
+    attempt = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if attempt.returncode != 0:
+        raise HostError(
+            f"{cc} cannot make 32-bit code with the flags that an old kernel needs",
+            doing="trying the compiler",
+            seen=attempt.stderr.splitlines()[-5:],
+            hint="kvmd-lab is tried with gcc 11 and 12 of Debian for x86: apt-get install gcc-12, then --cc gcc-12",
+        )

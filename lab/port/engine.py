@@ -1,0 +1,169 @@
+"""Apply the ledger to a tree: every record exactly as often as it says, or nothing at all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from lab import resources
+from lab.errors import PortError
+from lab.port.ctokens import body, find, tokens
+from lab.port.ledger import Ledger, Record
+from lab.port.transforms import NAMED
+from lab.port.workspace import Workspace
+from lab.version import KernelVersion
+
+STAMP = ".kvmd-lab-port.json"
+
+
+class Applied(msgspec.Struct, frozen=True):
+    """What one record did: places changed, by file."""
+
+    id: str
+    kind: str
+    why: str
+    places: dict[str, int]
+
+
+class Ported(msgspec.Struct, frozen=True):
+    """A ported tree: where it is, what it was, what was done to it."""
+
+    path: Path
+    version: str
+    ledger: str
+    applied: tuple[Applied, ...]
+
+
+def apply(
+    root: Path,
+    version: KernelVersion,
+    ledger: Ledger,
+    on_record: Callable[[Record, Workspace], None] | None = None,
+    write: bool = True,
+) -> Ported:
+    """Port the tree at `root` in place and leave a stamp in it; a tree that has the stamp already is left as it is.
+
+    `on_record` sees the workspace after each record, before anything is written. A record whose number of places
+    differs, and a tree that was ported with another ledger, are PortErrors; then nothing was written. With `write`
+    false nothing ever is.
+    """
+    done = _stamped(root, version, ledger)
+    if done is not None:
+        return done
+    workspace = Workspace(root)
+    applied = []
+    for record in ledger.records:
+        if record.holds_for(version):
+            applied.append(_apply_record(record, workspace, version))
+            if on_record is not None:
+                on_record(record, workspace)
+    ported = Ported(root, str(version), ledger.digest, tuple(applied))
+    if not write:
+        return ported
+    workspace.flush()
+    (root / STAMP).write_bytes(msgspec.json.encode(ported, enc_hook=str))
+    return ported
+
+
+def _stamped(root: Path, version: KernelVersion, ledger: Ledger) -> Ported | None:
+    stamp = root / STAMP
+    if not stamp.is_file():
+        return None
+    done = msgspec.json.decode(stamp.read_bytes(), type=Ported, dec_hook=lambda _type, text: Path(text))
+    if done.ledger != ledger.digest or done.version != str(version):
+        raise PortError(
+            f"{root} was ported before, as {done.version} and with another ledger",
+            doing=f"porting {version}",
+            hint="start from a pristine tree",
+        )
+    return msgspec.structs.replace(done, path=root)
+
+
+def _apply_record(record: Record, workspace: Workspace, version: KernelVersion) -> Applied:
+    if record.install:
+        places = _install(record, workspace)
+    elif record.transform:
+        places = _transform(record, workspace)
+    else:
+        places = _replace(record, workspace)
+    total = sum(places.values())
+    if total != record.count:
+        where = ", ".join(f"{path}: {number}" for path, number in places.items()) or f"no place in {_files(record)}"
+        raise PortError(
+            f"record {record.id} should change {record.count} places and found {total} ({where})",
+            doing=f"porting {version}",
+            hint="the tree was edited, or is not the version that its Makefile says; give a pristine one, "
+            "or mend the record in kernel-patches/",
+        )
+    return Applied(record.id, record.kind, record.why, places)
+
+
+def _files(record: Record) -> str:
+    return " ".join(record.files)
+
+
+def _install(record: Record, workspace: Workspace) -> dict[str, int]:
+    folder, _, name = record.install.partition("/")
+    source = resources.folder(folder) / name
+    if not source.is_file():
+        raise PortError(f"record {record.id} installs {record.install}, which is not there")
+    for target in record.files:
+        if workspace.exists(target):
+            raise PortError(f"record {record.id} would overwrite {target}", hint="give a pristine tree")
+        workspace.write(target, source.read_text(encoding="utf-8"))
+    return dict.fromkeys(record.files, 1)
+
+
+def _transform(record: Record, workspace: Workspace) -> dict[str, int]:
+    function = NAMED.get(record.transform)
+    if function is None:
+        raise PortError(f"record {record.id} names the transform {record.transform!r}, which does not exist")
+    places = {}
+    for path in workspace.files(record.files):
+        text, count = function(workspace.read(path), workspace, record.options)
+        if count:
+            workspace.write(path, text)
+            places[path] = count
+    return places
+
+
+def _replace(record: Record, workspace: Workspace) -> dict[str, int]:
+    assert record.replace is not None
+    places = {}
+    for path in workspace.files(record.files):
+        text = workspace.read(path)
+        spans = _spans(record, text)
+        for start, end in reversed(spans):
+            text = text[:start] + record.replace.replace("@", text[start:end]) + text[end:]
+        if spans:
+            workspace.write(path, text)
+            places[path] = len(spans)
+    return places
+
+
+def _spans(record: Record, text: str) -> list[tuple[int, int]]:
+    """Character ranges that the record names, in the order of the text."""
+    scope = body(text, record.within) if record.within else (0, len(text))
+    if scope is None:
+        return []
+    part = text[scope[0] : scope[1]]
+    return [(scope[0] + start, scope[0] + end) for start, end in _matches(record, part)]
+
+
+def _matches(record: Record, part: str) -> list[tuple[int, int]]:
+    literal = re.compile(re.escape(record.match))
+    if record.look_in == "text":
+        return [match.span() for match in literal.finditer(part)]
+    if record.match.split(None, 1)[0] not in part:
+        return []
+    if record.look_in == "code":
+        return find(tokens(part), record.match)
+    return [
+        (token.start + match.start(), token.start + match.end())
+        for token in tokens(part)
+        if token.kind == "string"
+        for match in literal.finditer(token.text)
+    ]
