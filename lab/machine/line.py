@@ -1,0 +1,224 @@
+"""Requests to the agent and their replies, over one end of a socket pair; several may be under way at once."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+from lab.errors import AgentError, LabError
+from lab.journal import Journal
+from lab.machine import frames, protocol
+from lab.machine.frames import Frame
+from lab.machine.loop import loop
+from lab.machine.protocol import Op
+from lab.machine.watch import Watch
+
+REQUEST_SECONDS = 5.0
+_SEQS = 0x10000
+
+
+class RefusedError(AgentError):
+    """A request that the agent, a task or the kernel refused; `status` is the negative errno, `name` its name."""
+
+    def __init__(self, what: str, status: int, doing: str) -> None:
+        super().__init__(what, doing=doing)
+        self.status = status
+        self.name = protocol.errno_name(status)
+
+
+class Pending:
+    """A request that is under way."""
+
+    def __init__(self, line: Line, frame: Frame) -> None:
+        self._line = line
+        self.frame = frame
+        self.began = time.monotonic()
+        self.reply: Frame | None = None
+        self.cancelled = ""
+
+    @property
+    def doing(self) -> str:
+        """What is being asked, for messages."""
+        task = f" of task {self.frame.task}" if self.frame.task else ""
+        return f"asking the agent{task} for {_name(self.frame.op)}"
+
+    @property
+    def done(self) -> bool:
+        """Whether `result` returns or raises at once."""
+        return self.reply is not None or bool(self.cancelled)
+
+    def result(self, deadline: float = REQUEST_SECONDS) -> bytes:
+        """Return the data of the reply, without its status.
+
+        RefusedError: the status is negative. AgentError: no reply within `deadline` seconds from now (whether the
+        request was carried out is not known). A fault on the console, and QEMU's end, are raised instead.
+        """
+        return self._line.await_reply(self, deadline)
+
+
+class Line:
+    """The host's half of the agent's serial line; all methods but `receive` are for any thread."""
+
+    def __init__(
+        self,
+        end: socket.socket,
+        watch: Watch,
+        journal: Journal,
+        ready: Callable[[str], None],
+        tail: Callable[[], list[str]],
+    ) -> None:
+        """`ready(doing)` raises if the machine takes no requests now; `tail()` gives the console's last lines."""
+        end.setblocking(False)
+        self._end = end
+        self._watch = watch
+        self._journal = journal
+        self._ready = ready
+        self._tail = tail
+        self._lock = threading.Lock()
+        self._seq = 0
+        self._pending: dict[int, Pending] = {}
+        self._decoder = frames.Decoder()
+        self._damaged_before = 0
+        self._flushed = 0
+        self.stale = 0
+
+    @property
+    def damaged(self) -> int:
+        """Frames that arrived damaged since the machine was started."""
+        return self._damaged_before + self._decoder.dropped
+
+    def submit(self, op: int, payload: bytes = b"", task: int = 0) -> Pending:
+        """Send a request and return at once; see Pending.result for how it ends."""
+        self._ready(f"asking the agent for {_name(op)}")
+        self._watch.check()
+        with self._lock:
+            pending = Pending(self, Frame(self._next_seq(), op, task, payload))
+            raw = frames.encode(pending.frame.seq, op, task, payload)
+            self._wait_for_room(len(raw), pending)
+            self._pending[pending.frame.seq] = pending
+            self._send(raw, pending)
+        return pending
+
+    def request(self, op: int, payload: bytes = b"", task: int = 0, deadline: float = REQUEST_SECONDS) -> bytes:
+        """Send a request and return the data of its reply; errors as in Pending.result."""
+        return self.submit(op, payload, task).result(deadline)
+
+    def receive(self) -> None:
+        """Take what has arrived, until there is no more; for the loop's thread."""
+        with contextlib.suppress(BlockingIOError, ConnectionError):
+            while data := self._end.recv(65536):
+                self._take(self._decoder.feed(data))
+
+    def reset(self, why: str) -> None:
+        """Forget everything that is under way, half a frame included; for the loop's thread."""
+        self._damaged_before = self.damaged
+        self._decoder = frames.Decoder()
+        self._flushed = 0
+        gone, self._pending = self._pending, {}
+        for pending in gone.values():
+            pending.cancelled = why
+        self._watch.notify()
+
+    def await_reply(self, pending: Pending, deadline: float) -> bytes:
+        """Do what Pending.result says."""
+        try:
+            if not self._watch.wait(lambda: pending.done or None, deadline):
+                self._last_try(pending)
+        except LabError as error:
+            self._record(pending, type(error).__name__)
+            self._pending.pop(pending.frame.seq, None)
+            error.doing = error.doing or pending.doing
+            raise
+        if not pending.done:
+            raise self._timeout(pending, deadline)
+        return self._open(pending)
+
+    def _open(self, pending: Pending) -> bytes:
+        if pending.reply is None:
+            raise AgentError(pending.cancelled, doing=pending.doing)
+        payload = pending.reply.payload
+        if len(payload) < protocol.STATUS.size:
+            raise AgentError(f"a reply of {len(payload)} bytes has no status", doing=pending.doing)
+        (status,) = protocol.STATUS.unpack_from(payload)
+        if pending.reply.op != pending.frame.op or pending.reply.task != pending.frame.task:
+            raise AgentError(f"a reply to {_name(pending.reply.op)} of task {pending.reply.task}", doing=pending.doing)
+        self._record(pending, status)
+        if status < 0:
+            raise RefusedError(f"refused with {protocol.errno_name(status)}", status, pending.doing)
+        return payload[protocol.STATUS.size :]
+
+    def _last_try(self, pending: Pending) -> None:
+        """Unstick either side from a frame that lost its tail (see frames.py), which may bring the reply."""
+        loop().call(lambda: self._take(self._decoder.expire()))
+        if not pending.done:
+            with contextlib.suppress(OSError), self._lock:
+                self._end.send(frames.FLUSH)
+                self._flushed = len(frames.FLUSH)
+
+    def _timeout(self, pending: Pending, deadline: float) -> AgentError:
+        self._pending.pop(pending.frame.seq, None)
+        self._record(pending, "timeout")
+        damaged = f"; {self.damaged} damaged frames have arrived" if self.damaged else ""
+        return AgentError(
+            f"no reply within {deadline:g} s{damaged}",
+            doing=pending.doing,
+            seen=[*self._tail(), "(these were the console's last lines)"],
+            hint="a longer deadline, if the guest is only slow; whether the request was carried out is not known",
+        )
+
+    def _record(self, pending: Pending, status: int | str) -> None:
+        seconds = time.monotonic() - pending.began
+        self._journal.record(
+            "agent", op=_name(pending.frame.op), task=pending.frame.task, seconds=seconds, status=status
+        )
+
+    def _take(self, found: list[Frame]) -> None:
+        for frame in found:
+            pending = self._pending.pop(frame.seq, None)
+            self._flushed = 0
+            if pending is None:
+                self.stale += 1
+            else:
+                pending.reply = frame
+        if found:
+            self._watch.notify()
+
+    def _next_seq(self) -> int:
+        self._seq = (self._seq + 1) % _SEQS
+        while self._seq in self._pending:
+            self._seq = (self._seq + 1) % _SEQS
+        return self._seq
+
+    def _wait_for_room(self, size: int, pending: Pending) -> None:
+        """Keep what the guest may not have read yet below what its line discipline holds."""
+
+        def room() -> bool | None:
+            held = sum(len(other.frame.payload) + frames.OVERHEAD for other in list(self._pending.values()))
+            return True if not self._pending or held + self._flushed + size <= frames.MAX_UNREAD else None
+
+        if self._watch.wait(room, REQUEST_SECONDS) is None:
+            raise self._timeout(pending, REQUEST_SECONDS)
+
+    def _send(self, raw: bytes, pending: Pending) -> None:
+        end = time.monotonic() + REQUEST_SECONDS
+        poll = select.poll()
+        poll.register(self._end, select.POLLOUT)
+        while raw:
+            try:
+                raw = raw[self._end.send(raw) :]
+            except BlockingIOError:
+                if not poll.poll(max(0.0, end - time.monotonic()) * 1000):
+                    raise self._timeout(pending, REQUEST_SECONDS) from None
+            except OSError as error:
+                raise self._watch.verdict(AgentError(f"the line is cut ({error})", doing=pending.doing)) from error
+
+
+def _name(op: int) -> str:
+    try:
+        return Op(op).name
+    except ValueError:
+        return f"operation {op:#x}"

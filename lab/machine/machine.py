@@ -1,0 +1,330 @@
+"""A kernel and disks, turned into a running machine that can be put back to its beginning again and again."""
+
+from __future__ import annotations
+
+import re
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NotRequired, Required, Self, TypedDict, Unpack
+
+from lab.cache import Cache
+from lab.errors import AgentError, BootError, LabError, MachineError, SubjectError
+from lab.journal import Journal
+from lab.machine import accel, blocks, options, snapshots
+from lab.machine.agent import Agent
+from lab.machine.blocks import BlockStats
+from lab.machine.console import Console
+from lab.machine.disks import Overlays
+from lab.machine.qmp import COMMAND_SECONDS
+from lab.machine.session import GuestReset, Session
+from lab.machine.spec import MachineSpec, MachineState, Parts, demand
+from lab.machine.symbols import Place, Symbols
+from lab.settings import Settings
+
+READY = r"lab: agent ready"
+BOOT_SECONDS = 30.0
+RESTORE_SECONDS = 10.0
+_LIVE = (MachineState.RUNNING, MachineState.STOPPED)
+_EIP = re.compile(r"EIP=([0-9a-f]{8})")
+
+
+class Setup(TypedDict):
+    """What `boot` and `restored` take; only the kernel and the root image are needed.
+
+    The images (raw) are never written to. Without `swap`, `spec.swap_mib` makes a blank second disk. `system_map`
+    decodes faults. `log` gets the console's bytes. `deadline`: seconds for a cold boot.
+    """
+
+    kernel_image: Required[Path]
+    root: Required[Path]
+    system_map: NotRequired[Path | None]
+    swap: NotRequired[Path | None]
+    spec: NotRequired[MachineSpec]
+    settings: NotRequired[Settings]
+    cache: NotRequired[Cache]
+    journal: NotRequired[Journal]
+    log: NotRequired[Path | None]
+    deadline: NotRequired[float]
+
+
+class Machine:
+    """A running machine; use it in `with`. Made by `boot` or `restored`.
+
+    A fault of the guest (ConsoleFault, a GuestFault) and the end of QEMU are raised from whichever call waits: a
+    request to the agent, `console.wait_for`, `check`, and a QMP command that gets no answer any more. After a fault,
+    QMP commands that QEMU still answers work, for looking into the dead guest. A call that the machine's state does
+    not allow is a MachineError that names both states. `restore` revives a machine that came from a snapshot.
+    """
+
+    def __init__(self, **setup: Unpack[Setup]) -> None:
+        self.parts = Parts(
+            kernel_image=setup["kernel_image"].absolute(),
+            root=setup["root"].absolute(),
+            system_map=setup.get("system_map"),
+            swap=swap.absolute() if (swap := setup.get("swap")) is not None else None,
+        )
+        self.spec = setup.get("spec") or MachineSpec()
+        self.settings = setup.get("settings") or Settings.from_environment()
+        self.accel, self.accel_reason = accel.choose(self.spec, self.settings.qemu)
+        self._cache = setup.get("cache") or Cache(self.settings.cache)
+        self._journal = setup.get("journal") or Journal()
+        self._log = setup.get("log")
+        self._deadline = setup.get("deadline", BOOT_SECONDS)
+        self._symbols = Symbols.load(self.parts.system_map)
+        self._state = MachineState.STARTING
+        self._session: Session | None = None
+        self._overlays: Overlays | None = None
+        self._entry: Path | None = None
+        self._saved = False
+        self._baseline = BlockStats()
+
+    @classmethod
+    def boot(cls, **setup: Unpack[Setup]) -> Self:
+        """Boot until the agent answers.
+
+        BootError: no ready agent within the deadline, or the guest reset itself before. GuestFault: the kernel says
+        that it died. MachineError, HostError: QEMU does not start.
+        """
+        machine = cls(**setup)
+        with ExitStack() as failure:
+            failure.callback(machine.close)
+            machine._boot()
+            failure.pop_all()
+        return machine
+
+    @classmethod
+    def restored(cls, **setup: Unpack[Setup]) -> Self:
+        """Start from the cached snapshot of a booted machine; where there is none yet, boot one and take it.
+
+        Errors as for `boot`.
+        """
+        machine = cls(**setup)
+        with ExitStack() as failure:
+            failure.callback(machine.close)
+            machine._entry = machine._cached()
+            machine._start_from_entry()
+            failure.pop_all()
+        return machine
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def state(self) -> MachineState:
+        """Where the machine stands now."""
+        if self._state in _LIVE and self._session is not None and self._session.ended:
+            return MachineState.DEAD
+        return self._state
+
+    @property
+    def pid(self) -> int:
+        """QEMU's process id."""
+        return self._live("looking for QEMU").pid
+
+    @property
+    def console(self) -> Console:
+        """The console since boot or the last restore."""
+        return self._live("reading the console").console
+
+    @property
+    def agent(self) -> Agent:
+        """The agent of the guest as it runs now; workers do not survive a restore."""
+        return Agent(self._live("asking the agent").line)
+
+    @property
+    def symbols(self) -> Symbols:
+        """The kernel's symbols (none without a System.map)."""
+        return self._symbols
+
+    def by_hand(self) -> str:
+        """Return a shell command that boots the same machine on a person's terminal."""
+        return options.by_hand(self.settings.qemu, self.spec, self.parts, self.accel)
+
+    def check(self) -> None:
+        """Raise the fault that the console has told of, or what ended QEMU; call it at the end of a scenario."""
+        self._live("checking the machine").watch.check()
+
+    def qmp(self, command: str, deadline: float = COMMAND_SECONDS, **arguments: object) -> Any:
+        """Return the value of a QMP command; underscores in argument names stand for hyphens."""
+        names = {name.replace("_", "-"): value for name, value in arguments.items()}
+        return self._live(f"QMP {command}").qmp.execute(command, names, deadline)
+
+    def block_stats(self) -> BlockStats:
+        """Return what the disks transferred since boot or the last restore."""
+        return self._all_block_stats() - self._baseline
+
+    def pmemsave(self, address: int, size: int) -> bytes:
+        """Return `size` bytes of guest-physical memory."""
+        return self._live("reading the guest's memory").memory(address, size)
+
+    def stop(self) -> None:
+        """Stop the guest's CPUs and clock."""
+        demand(self.state, MachineState.RUNNING, doing="stopping the guest")
+        self.qmp("stop")
+        self._state = MachineState.STOPPED
+
+    def cont(self) -> None:
+        """Let a stopped guest go on."""
+        demand(self.state, MachineState.STOPPED, doing="continuing the guest")
+        self.qmp("cont")
+        self._state = MachineState.RUNNING
+
+    def snapshot(self) -> None:
+        """Take the snapshot that `restore` goes back to (a restored machine has one already).
+
+        The agent must be idle. It lasts as long as the machine.
+        """
+        demand(self.state, MachineState.RUNNING, doing="taking a snapshot")
+        self.agent.ping()
+        self._snapshot_job("snapshot-save")
+        self._saved = True
+
+    def restore(self) -> None:
+        """Put the guest back to its snapshot, in place if QEMU is alive and nothing is stuck on the agent's line.
+
+        Otherwise QEMU is started anew. Lines, faults, block statistics, requests under way and workers of the time
+        before are forgotten. MachineError: the machine is dead, and was booted rather than restored.
+        """
+        demand(self.state, *_LIVE, MachineState.DEAD, doing="restoring the snapshot")
+        if not self._saved:
+            raise MachineError("there is no snapshot", doing="restoring", hint="call snapshot() after boot()")
+        if self.state is MachineState.DEAD or not self._restore_in_place():
+            if self._entry is None:
+                raise MachineError(
+                    "QEMU is gone or stuck, and its snapshot with it",
+                    doing="restoring",
+                    hint="machines made by Machine.restored() survive this",
+                )
+            self._start_from_entry()
+
+    def close(self) -> None:
+        """End QEMU and let everything go; harmless when called again."""
+        self._drop_session()
+        self._state = MachineState.CLOSED
+
+    def _boot(self) -> None:
+        settings = self.settings
+        with self._journal.stage("boot", f"{self.accel}: {self.accel_reason}"):
+            self._journal.record("note", text=f"by hand: {self.by_hand()}")
+            self._start(Overlays.empty(settings.cache, self.spec, self.parts))
+            try:
+                self.console.wait_for(READY, self._deadline)
+                self.agent.ping()
+            except GuestReset as error:
+                raise BootError(error.what, doing="booting", seen=error.seen, hint=error.hint) from error
+            except (AgentError, SubjectError) as error:
+                if type(error) not in (AgentError, SubjectError):
+                    raise
+                raise self._no_boot(error) from error
+
+    def _no_boot(self, error: LabError) -> BootError:
+        place = self._where()
+        where = f"; the CPU is in {place}" if place else ""
+        return BootError(
+            f"no ready agent ({error.what}){where}",
+            doing="booting",
+            seen=self.console.tail(),
+            log=self._log,
+            hint=f"see it by hand: {self.by_hand()}",
+        )
+
+    def _where(self) -> Place | None:
+        """Return the function that the first CPU executes."""
+        try:
+            text = self.qmp("human-monitor-command", command_line="info registers")
+        except LabError:
+            return None
+        found = _EIP.search(str(text))
+        return self._symbols.place(int(found[1], 16)) if found else None
+
+    def _cached(self) -> Path:
+        """Return the snapshot's entry in the cache, made by a cold boot where it is missing."""
+        made_of = snapshots.manifest(self.settings.qemu, self.spec, self.parts, self.accel)
+
+        def make(entry: Path) -> None:
+            self._boot()
+            self.snapshot()
+            session, overlays = self._session, self._overlays
+            assert session is not None
+            assert overlays is not None
+            session.quit()
+            overlays.save(entry)
+            snapshots.describe(entry, made_of)
+
+        return self._cache.entry(snapshots.KIND, made_of.key, make)
+
+    def _start_from_entry(self) -> None:
+        assert self._entry is not None
+        with self._journal.stage("restore", "new process"):
+            self._start(Overlays.copied(self.settings.cache, self._entry), snapshots.TAG)
+            self._saved = True
+            self._after_restore()
+
+    def _restore_in_place(self) -> bool:
+        session = self._live("restoring the snapshot")
+        with self._journal.stage("restore", "in place"):
+            session.qmp.execute("stop")
+            self._state = MachineState.STOPPED
+            session.drain()
+            if session.unread():
+                return False  # a request that the guest never read would reach the restored one
+            self._snapshot_job("snapshot-load")
+            session.restarted("restored")
+            session.qmp.execute("cont")
+            self._state = MachineState.RUNNING
+            self._after_restore()
+        return True
+
+    def _after_restore(self) -> None:
+        self.agent.ping(deadline=RESTORE_SECONDS)
+        self._baseline = self._all_block_stats()
+
+    def _snapshot_job(self, command: str) -> None:
+        assert self._overlays is not None
+        arguments = {"tag": snapshots.TAG, "vmstate": "root", "devices": self._overlays.names}
+        self._live("working on a snapshot").qmp.job(command, arguments)
+
+    def _all_block_stats(self) -> BlockStats:
+        return blocks.read(self.qmp("query-blockstats"))
+
+    def _start(self, overlays: Overlays, load: str = "") -> None:
+        self._drop_session()
+        self._overlays = overlays
+        self._session = Session(
+            self.settings.qemu,
+            self.spec,
+            self.parts,
+            self.accel,
+            overlays,
+            symbols=self._symbols,
+            journal=self._journal,
+            log=self._log,
+            ready=self._ready,
+            load=load,
+        )
+        self._state = MachineState.RUNNING
+
+    def _drop_session(self) -> None:
+        session, self._session = self._session, None
+        overlays, self._overlays = self._overlays, None
+        if session is not None:
+            session.close()
+        if overlays is not None:
+            overlays.close()
+
+    def _live(self, doing: str) -> Session:
+        """Return the session; of a dead machine as well, whose watch says why it died."""
+        demand(self._state, *_LIVE, doing=doing)
+        assert self._session is not None
+        return self._session
+
+    def _ready(self, doing: str) -> None:
+        """Refuse a request to the agent of a guest that does not run; a dead one's watch says more than its state."""
+        if self.state is not MachineState.DEAD:
+            demand(self.state, MachineState.RUNNING, doing=doing)

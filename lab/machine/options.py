@@ -1,0 +1,148 @@
+"""QEMU's command line as a table: each option with the reason beside it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from lab.machine.spec import MachineSpec, Parts
+
+APPEND = "console=ttyS0 root=/dev/hda init=/sbin/init ide1=noprobe panic=1"
+DUMP = "/proc/self/fd/{}"
+
+
+class Option(msgspec.Struct, frozen=True):
+    """A flag of QEMU, its value (empty: it takes none), and why it is there."""
+
+    flag: str
+    value: str
+    why: str
+
+
+class Wiring(msgspec.Struct, frozen=True, kw_only=True):
+    """File descriptors that QEMU inherits: three socket ends, and the files of the overlays."""
+
+    qmp: int
+    console: int
+    agent: int
+    root: int
+    swap: int | None
+
+
+def hardware(spec: MachineSpec, accel: str) -> Iterator[Option]:
+    """Yield what decides which machine the guest sees; these are part of a snapshot's key."""
+    yield Option("-nodefaults", "", "no device that is not named here")
+    yield Option(
+        "-machine",
+        "pc-i440fx-7.2,hpet=off,vmport=off,usb=off",
+        "pinned, so that a snapshot and a boot are the same under a newer QEMU; in every release from 7.2 on. "
+        "No timer or bus that a kernel of 2000 does not know",
+    )
+    yield Option("-cpu", spec.cpu_model, "a pentium has no CMOV: code built for a newer CPU shows at once")
+    yield Option("-m", f"{spec.ram_mib}M", "little memory, so that swapping starts early")
+    if spec.cpus > 1:
+        yield Option("-smp", f"{spec.cpus},sockets={spec.cpus}", "the MP table lists one CPU a socket")
+    yield Option("-accel", accel, "TCG unless a probe proved KVM")
+    if accel == "tcg" and spec.icount_shift is not None:
+        yield Option(
+            "-icount",
+            f"shift={spec.icount_shift},sleep=off",
+            "virtual time runs by instructions: busy waits and idle time cost next to nothing, runs repeat closely",
+        )
+    yield Option("-rtc", "base=2000-04-04T12:00:00,clock=vm", "the guest's date does not depend on the host's")
+    yield Option("-display", "none", "nobody looks at it")
+    yield Option("-nic", "none", "no network, in or out")
+    yield Option("-no-reboot", "", "a panic (panic=1) and a triple fault end QEMU, and so every wait")
+
+
+def confinement() -> Iterator[Option]:
+    """Yield what keeps QEMU within bounds on the host."""
+    yield Option(
+        "-sandbox",
+        "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+        "a guest that breaks out of its devices finds no way to start a program",
+    )
+
+
+def boot(spec: MachineSpec, parts: Parts) -> Iterator[Option]:
+    """Yield the kernel and its command line."""
+    words = APPEND + (" noapic" if spec.cpus > 1 else "")
+    yield Option("-kernel", str(parts.kernel_image), "no boot loader in between")
+    yield Option(
+        "-append",
+        f"{words} {spec.append}".strip(),
+        "ide1=noprobe saves 2 s of busy waiting; panic=1 because -1 does nothing in these kernels; "
+        "noapic because SMP kernels of the era panic on the I/O APIC's id",
+    )
+
+
+def disks(spec: MachineSpec, parts: Parts, wiring: Wiring) -> Iterator[Option]:
+    """Yield hda (root) and hdb (swap): read-only images below private overlays that have no name on the host."""
+    yield from _disk("root", 0, {"driver": "file", "filename": str(parts.root), "locking": "off"}, wiring.root, 1)
+    if wiring.swap is not None:
+        base: dict[str, Any] = {"driver": "null-co", "size": spec.swap_mib << 20, "read-zeroes": True}
+        if parts.swap is not None:
+            base = {"driver": "file", "filename": str(parts.swap), "locking": "off"}
+        yield from _disk("swap", 1, base, wiring.swap, 2)
+
+
+def _disk(name: str, unit: int, base: dict[str, Any], overlay: int, fdset: int) -> Iterator[Option]:
+    cache = {"no-flush": True}
+    yield Option("-add-fd", f"fd={overlay},set={fdset}", "the overlay is an unnamed file: nothing can be left behind")
+    yield _json(
+        {"driver": "raw", "node-name": f"{name}-image", "read-only": True, "file": base},
+        "the image is shared by all machines",
+    )
+    yield _json(
+        {
+            "driver": "qcow2",
+            "node-name": name,
+            "backing": f"{name}-image",
+            "cache": cache,
+            "file": {"driver": "file", "filename": f"/dev/fdset/{fdset}", "node-name": f"{name}-file", "cache": cache},
+        },
+        "qcow2 because it holds the snapshots; never flushed, since it does not outlive QEMU. The node's name is the "
+        "place where faults and throttling can be put in at run time",
+    )
+    yield Option("-device", f"ide-hd,id={name},drive={name},bus=ide.0,unit={unit}", "PIIX IDE: the era's own disk")
+
+
+def _json(node: dict[str, Any], why: str) -> Option:
+    return Option("-blockdev", json.dumps(node), why)
+
+
+def lines(wiring: Wiring) -> Iterator[Option]:
+    """Yield QMP, console and agent, each over a socket pair: no socket file, no race to connect."""
+    for name, number in (("qmp", wiring.qmp), ("console", wiring.console), ("agent", wiring.agent)):
+        yield Option("-chardev", f"socket,id={name},fd={number}", f"the lab holds the other end of {name}")
+    yield Option("-mon", "chardev=qmp,mode=control", "commands, events, snapshots, statistics")
+    yield Option("-device", "isa-serial,chardev=console,index=0", "ttyS0: only read, never parsed for results")
+    yield Option("-device", "isa-serial,chardev=agent,index=1", "ttyS1: framed requests and replies")
+
+
+def command(binary: str, options: list[Option]) -> list[str]:
+    """Return the words of a command line."""
+    return [binary, *(word for option in options for word in (option.flag, option.value) if word)]
+
+
+def by_hand(binary: str, spec: MachineSpec, parts: Parts, accel: str) -> str:
+    """Return a shell command that boots the same machine on a person's terminal, with throw-away disks."""
+    options = [
+        *hardware(spec, accel),
+        *boot(spec, parts),
+        Option("-snapshot", "", "the images stay as they are"),
+        Option("-drive", f"file={parts.root},format=raw,if=ide,index=0", "root"),
+    ]
+    if parts.swap is not None:
+        options.append(Option("-drive", f"file={parts.swap},format=raw,if=ide,index=1", "swap"))
+    options += [Option("-serial", "mon:stdio", "console"), Option("-serial", "null", "agent")]
+    return shlex.join(command(binary, options))
+
+
+def table(options: list[Option]) -> str:
+    """Return the options with their reasons, for people."""
+    return "\n".join(f"{option.flag} {option.value}\n    {option.why}" for option in options)

@@ -1,0 +1,71 @@
+"""What a machine is made of, as values."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from lab.errors import MachineError, UsageError
+
+Accel = Literal["tcg", "kvm", "auto"]
+
+
+class MachineSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """The hardware, and the kernel's command line.
+
+    `cpu` empty: pentium, and pentium3 for more than one CPU. `swap_mib` is the size of a blank second disk for callers
+    that bring no swap image. `icount_shift`: an instruction takes 2**shift virtual nanoseconds; None runs on host time.
+    `append` comes behind the lab's own words of the kernel's command line.
+    """
+
+    ram_mib: int = 16
+    cpus: int = 1
+    cpu: str = ""
+    swap_mib: int = 96
+    accel: Accel = "tcg"
+    icount_shift: int | None = 5
+    append: str = ""
+
+    def __post_init__(self) -> None:
+        if not 4 <= self.ram_mib <= 3072:
+            raise UsageError(f"a machine with {self.ram_mib} MiB of RAM", hint="from 4 to 3072 MiB")
+        if not 1 <= self.cpus <= 8:
+            raise UsageError(f"a machine with {self.cpus} CPUs", hint="from 1 to 8")
+        if self.swap_mib < 0:
+            raise UsageError(f"a swap disk of {self.swap_mib} MiB")
+        if self.icount_shift is not None and not 0 <= self.icount_shift <= 10:
+            raise UsageError(f"an icount shift of {self.icount_shift}", hint="from 0 to 10, or None for host time")
+
+    @property
+    def cpu_model(self) -> str:
+        """The CPU that QEMU is asked for."""
+        return self.cpu or ("pentium" if self.cpus == 1 else "pentium3")
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """Files that a machine boots from; none of them is ever written to. `root` and `swap` are raw images."""
+
+    kernel_image: Path
+    root: Path
+    system_map: Path | None = None
+    swap: Path | None = None
+
+
+class MachineState(Enum):
+    """Where a machine stands."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPED = "stopped"
+    DEAD = "dead"
+    CLOSED = "closed"
+
+
+def demand(state: MachineState, *allowed: MachineState, doing: str) -> None:
+    """Raise a MachineError that names both states, unless `state` is one of the `allowed`."""
+    if state not in allowed:
+        wanted = " or ".join(item.value for item in allowed)
+        raise MachineError(f"the machine is {state.value}; this needs one that is {wanted}", doing=doing)

@@ -1,0 +1,89 @@
+"""What all waits on one QEMU process share: they end when the awaited thing is there, or when there is a verdict."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from lab.errors import LabError
+
+T = TypeVar("T")
+
+GRACE_SECONDS = 5.0
+
+
+class Watch:
+    """A condition that waiters wait on, and a verdict (a guest fault, a dead QEMU) that ends every wait.
+
+    The first verdict stays. It is held as a function that makes the error, since one exception object can't be raised
+    from several threads without mixing their traces. `expect` says that a verdict is on its way (an oops is still
+    being printed, a dead QEMU's last words are being read): a deadline that passes now waits a little for it.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._verdict: Callable[[], LabError] | None = None
+        self._expected = False
+
+    def expect(self) -> None:
+        """Say that a verdict is on its way."""
+        self._expected = True
+
+    def fail(self, make: Callable[[], LabError]) -> None:
+        """Set the verdict, unless there is one already, and wake every waiter."""
+        with self._changed:
+            if self._verdict is None:
+                self._verdict = make
+            self._expected = False
+            self._changed.notify_all()
+
+    def notify(self) -> None:
+        """Wake every waiter, since something arrived that one of them may want."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def forget(self) -> None:
+        """Drop the verdict: the guest was put back to a time before it."""
+        with self._changed:
+            self._verdict = None
+            self._expected = False
+
+    def check(self) -> None:
+        """Raise the verdict if there is one, or if one is on its way."""
+        if self._expected or self._verdict is not None:
+            self.wait(_never, 0.0)
+
+    def wait(self, ready: Callable[[], T | None], seconds: float) -> T | None:
+        """Return `ready()` as soon as it is not None, and None after `seconds`; a verdict is raised.
+
+        What is already there wins over the verdict: an answer that came before the fault is an answer.
+        """
+        end = time.monotonic() + seconds
+        grace = GRACE_SECONDS
+        with self._changed:
+            while True:
+                found = ready()
+                if found is not None:
+                    return found
+                if self._verdict is not None:
+                    raise self._verdict()
+                left = end - time.monotonic()
+                if left <= 0 and self._expected:
+                    left, end, grace = grace, end + grace, 0.0
+                if left <= 0:
+                    return None
+                self._changed.wait(left)
+
+    def verdict(self, otherwise: LabError) -> LabError:
+        """Return the verdict on something that has already gone wrong, waiting for it; `otherwise` if none comes."""
+        try:
+            self.wait(_never, GRACE_SECONDS)
+        except LabError as error:
+            return error
+        return otherwise
+
+
+def _never() -> None:
+    return None
