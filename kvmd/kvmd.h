@@ -29,7 +29,13 @@ void kvmd_close(kvmd_t *vmd);
 long kvmd_alloc(kvmd_t *vmd, size_t *vaddr_out, size_t size);
 long kvmd_free(kvmd_t *vmd, size_t vaddr, size_t size);
 
-/* rw as for map_user_kiobuf: READ when the driver will write into the memory, WRITE when it only looks at it */
+/* longest range that one kvmd_map holds; its pages can't be swapped while it lasts */
+#define KVMD_MAP_MAX	(1024UL * 1024)
+
+/*
+ * rw as for map_user_kiobuf: READ when the driver will write into the memory, WRITE when it only looks at it. The
+ * kiobuf comes with its pages locked, ready for I/O; only kvmd_unmap may unlock, unmap or free it.
+ */
 int kvmd_map(int rw, kvmd_t *vmd, size_t vaddr, size_t size, struct kiobuf **iobuf_out);
 void kvmd_unmap(kvmd_t *vmd, struct kiobuf *iobuf);
 
