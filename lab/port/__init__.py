@@ -14,10 +14,10 @@ from lab.port.ledger import Ledger, Record, load
 from lab.source import Tree
 from lab.version import KernelVersion
 
-__all__ = ["Applied", "Ledger", "Ported", "Record", "apply", "ledger", "load", "port"]
+__all__ = ["Applied", "Ledger", "Ported", "Record", "apply", "load", "own_ledger", "port"]
 
 
-def ledger() -> Ledger:
+def own_ledger() -> Ledger:
     """Read the project's own ledger."""
     return load(resources.folder("kernel-patches"))
 

@@ -56,8 +56,10 @@ def regparm_definitions(text: str, workspace: Workspace, options: Mapping[str, s
 
 def _promised(workspace: Workspace, headers: str) -> frozenset[str]:
     """Names of the functions that some header declares with FASTCALL."""
-    paths = workspace.files(tuple(headers.split()))
-    return frozenset(name for path in paths for name in _promised_in(workspace.read(path)))
+    if headers not in workspace.memo:
+        paths = workspace.files(tuple(headers.split()))
+        workspace.memo[headers] = frozenset(name for path in paths for name in _promised_in(workspace.read(path)))
+    return workspace.memo[headers]
 
 
 def _promised_in(text: str) -> frozenset[str]:

@@ -16,6 +16,7 @@ class Workspace:
         self.root = root
         self._texts: dict[str, str] = {}
         self.changed: dict[str, str | None] = {}
+        self.memo: dict[str, frozenset[str]] = {}  # what a transform found out about the whole tree
 
     def files(self, patterns: tuple[str, ...]) -> list[str]:
         """Return the paths of the files that match any of the glob patterns, sorted; links are left out."""

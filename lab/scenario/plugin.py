@@ -1,1 +1,182 @@
-"""The pytest plugin."""
+"""The pytest plugin: options, fixtures, and how errors are shown.
+
+Fixtures are a ladder, each rung standing on the one before: `workbench` (session), `lab_kernel`, `lab_image`,
+`lab_machine` (restored for each test), `worker`, `kvmd`. The machine's dimensions come from the command line and from
+the marker `machine`:
+
+    @pytest.mark.machine(ram_mib=32, cpus=2)
+
+A SubjectError is a FAIL wherever it is raised; an InfraError is an ERROR.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from lab.errors import InfraError, SubjectError, UsageError
+from lab.journal import Journal
+from lab.settings import Settings
+
+# Imported where they are used: this plugin is loaded into every pytest of the environment, also where nobody asks for
+# a machine.
+
+JOURNAL = pytest.StashKey[Journal]()
+RUN = pytest.StashKey[Path]()
+SUBJECT = pytest.StashKey[Any]()
+_SEED = pytest.StashKey[int]()
+DIMENSIONS = ("ram_mib", "swap_mib", "cpus", "icount_shift")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options for the kernel and the machine under test."""
+    group = parser.getgroup("kvmd-lab", "kvmd-lab: the kernel and the machine under test")
+    group.addoption("--kernel", metavar="NAME", help="a kernel's name, such as 2.3.99-pre3")
+    group.addoption("--tree", metavar="PATH", type=Path, help="its source: a folder or a tarball")
+    group.addoption("--cc", metavar="CC", help="the compiler, such as gcc-11")
+    group.addoption("--cpus", metavar="N", type=int, help="processors (default 1)")
+    group.addoption("--ram", metavar="MIB", type=int, help="the guest's memory (default 16)")
+    group.addoption("--swap", metavar="MIB", type=int, help="its swap disk (default 96)")
+    group.addoption("--seed", metavar="N", type=int, help="of the patterns and of every choice (default: drawn)")
+    group.addoption(
+        "--seeds", metavar="N", type=int, default=1, help="run each seeded test with N seeds from --seed on"
+    )
+    group.addoption("--samples", action="store_true", help="record memory and swap all the time (costs a little)")
+    group.addoption("--run-folder", metavar="PATH", type=Path, help="where journal and console logs go")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker; draw the seed."""
+    config.addinivalue_line("markers", "machine(ram_mib, swap_mib, cpus, icount_shift): dimensions of the machine")
+    seed = config.getoption("--seed")
+    config.stash[_SEED] = random.SystemRandom().getrandbits(31) if seed is None else seed
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Name the seed."""
+    return f"kvmd-lab: seed {config.stash[_SEED]} (repeat with --seed {config.stash[_SEED]})"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give each test that takes `seed` as many as were asked for."""
+    if "seed" in metafunc.fixturenames:
+        first = metafunc.config.stash[_SEED]
+        metafunc.parametrize("seed", range(first, first + metafunc.config.getoption("--seeds")))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show what the kernel did as FAIL, what the host did as ERROR, and record the outcome."""
+    report = yield
+    if call.excinfo is not None and report.failed:
+        error = call.excinfo.value
+        # The phase is what pytest tells FAIL from ERROR by, in the terminal and in JUnit alike.
+        if isinstance(error, SubjectError):
+            report.when = "call"
+        elif isinstance(error, InfraError | UsageError):
+            report.when = "setup"
+    if JOURNAL in item.config.stash:
+        item.config.stash[JOURNAL].record(
+            "outcome", test=item.nodeid, phase=call.when, outcome=report.outcome, seconds=call.duration
+        )
+    return report
+
+
+@pytest.fixture(scope="session")
+def lab_settings() -> Settings:
+    """The settings of the environment."""
+    return Settings.from_environment()
+
+
+@pytest.fixture(scope="session")
+def lab_journal(pytestconfig: pytest.Config, lab_settings: Settings) -> Iterator[Journal]:
+    """The run's journal, in --run-folder or in a new folder below the settings' runs."""
+    from lab.report.folder import new_run
+
+    seed = f"seed {pytestconfig.stash[_SEED]}"
+    if JOURNAL in pytestconfig.stash:
+        pytestconfig.stash[JOURNAL].record("note", text=seed)
+        yield pytestconfig.stash[JOURNAL]
+        return
+    run = pytestconfig.getoption("--run-folder") or new_run(lab_settings.runs)
+    with Journal(run / "journal.jsonl") as journal:
+        pytestconfig.stash[JOURNAL] = journal
+        pytestconfig.stash[RUN] = run
+        journal.record("note", text=seed)
+        yield journal
+        del pytestconfig.stash[JOURNAL]
+
+
+@pytest.fixture(scope="session")
+def workbench(pytestconfig: pytest.Config, lab_settings: Settings, lab_journal: Journal) -> Iterator[Any]:
+    """The subject's tree, kernels, images and machines."""
+    from lab.scenario.workbench import DEFAULT_KERNEL, Subject, Workbench
+
+    tree = pytestconfig.getoption("--tree") or os.environ.get("KVMD_LAB_TREE")
+    name = pytestconfig.getoption("--kernel") or (None if tree else DEFAULT_KERNEL)
+    asked = Subject(name=name, tree=Path(tree) if tree else None, cc=pytestconfig.getoption("--cc"))
+    subject = pytestconfig.stash.get(SUBJECT, asked)
+    with Workbench(subject, lab_settings, lab_journal, pytestconfig.stash[RUN]) as bench:
+        yield bench
+
+
+@pytest.fixture
+def machine_spec(request: pytest.FixtureRequest) -> Any:
+    """The machine's dimensions: the marker's, else the command line's, else the defaults."""
+    from lab.machine.spec import MachineSpec
+
+    given = {"ram_mib": "--ram", "swap_mib": "--swap", "cpus": "--cpus"}
+    wanted = {name: request.config.getoption(option) for name, option in given.items()}
+    for marker in request.node.iter_markers("machine"):
+        unknown = set(marker.kwargs) - set(DIMENSIONS)
+        if unknown or marker.args:
+            raise UsageError(f"the marker machine takes {', '.join(DIMENSIONS)} by name, not {unknown or marker.args}")
+        wanted |= marker.kwargs
+    return msgspec.convert({name: value for name, value in wanted.items() if value is not None}, MachineSpec)
+
+
+@pytest.fixture
+def lab_kernel(workbench: Any, machine_spec: Any) -> Any:
+    """The kernel that fits the machine's number of processors."""
+    return workbench.kernel("smp" if machine_spec.cpus > 1 else "up")
+
+
+@pytest.fixture
+def lab_image(workbench: Any, machine_spec: Any) -> Any:
+    """The guest's disks."""
+    return workbench.image(machine_spec.swap_mib)
+
+
+@pytest.fixture
+def lab_machine(request: pytest.FixtureRequest, workbench: Any, machine_spec: Any) -> Iterator[Any]:
+    """A machine as it was when its agent came up, swap on; at the end its console must tell of no fault."""
+    from lab.scenario.sampler import sampled
+
+    machine = workbench.machine(machine_spec)
+    if machine_spec.swap_mib:
+        machine.agent.swapon()
+    with sampled(machine, workbench.journal, wanted=request.config.getoption("--samples")):
+        yield machine
+    machine.check()
+
+
+@pytest.fixture
+def worker(lab_machine: Any) -> Any:
+    """A process in the guest."""
+    return lab_machine.agent.spawn()
+
+
+@pytest.fixture
+def kvmd(worker: Any) -> Any:
+    """The control device of kvmd, opened by a worker."""
+    from lab.scenario.kvmd import Kvmd
+
+    return Kvmd(worker)

@@ -1,0 +1,104 @@
+"""Run scenarios by pytest from within: the same tests that plain pytest runs, with a journal of the caller's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from lab.errors import LabError, UsageError
+from lab.journal import Journal
+from lab.scenario import plugin
+from lab.scenario.workbench import Subject
+
+SUITE = Path(__file__).parent / "suite"
+FAILED = 1
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How a run ended: counts of tests, the exit code of the command line, and the first error's text."""
+
+    passed: int
+    failed: int
+    errors: int
+    skipped: int
+    exit_code: int
+    error: str
+
+
+def names() -> list[str]:
+    """Return the names of the scenarios that come with the lab."""
+    return sorted(path.stem.removeprefix("test_") for path in SUITE.glob("test_*.py"))
+
+
+def paths(wanted: Sequence[str]) -> list[str]:
+    """Turn names of scenarios, or paths of the user's own tests, into paths for pytest; none means all."""
+    found = []
+    for name in wanted:
+        own = SUITE / f"test_{name}.py"
+        if not own.is_file() and not Path(name.partition("::")[0]).exists():
+            raise UsageError(f"there is no scenario {name!r}", hint=f"scenarios: {', '.join(names())}; or a path")
+        found.append(str(own) if own.is_file() else name)
+    return found or [str(SUITE)]
+
+
+class _Collector:
+    """Sits in pytest, gives the plugin the journal and the subject, and counts."""
+
+    def __init__(self, subject: Subject, journal: Journal, run: Path) -> None:
+        self.subject = subject
+        self.journal = journal
+        self.run = run
+        self.outcomes: dict[str, str] = {}
+        self.first_error: LabError | None = None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
+        config.stash[plugin.JOURNAL] = self.journal
+        config.stash[plugin.RUN] = self.run
+        config.stash[plugin.SUBJECT] = self.subject
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        worst = self.outcomes.get(report.nodeid)
+        if report.failed:
+            self.outcomes[report.nodeid] = "failed" if report.when == "call" else "error"
+        elif report.skipped and worst is None:
+            self.outcomes[report.nodeid] = "skipped"
+        elif report.when == "call" and worst is None:
+            self.outcomes[report.nodeid] = "passed"
+
+    def pytest_exception_interact(self, call: pytest.CallInfo[None]) -> None:
+        error = call.excinfo.value if call.excinfo is not None else None
+        if isinstance(error, LabError) and self.first_error is None:
+            self.first_error = error
+
+
+def run(
+    subject: Subject, wanted: Sequence[str], journal: Journal, folder: Path, *, options: Sequence[str] = ()
+) -> Outcome:
+    """Run scenarios and return how it went; `options` are pytest's own and those of the plugin.
+
+    JUnit goes to `folder`/junit.xml. Ctrl-C is raised as KeyboardInterrupt after pytest has put everything away.
+    """
+    collector = _Collector(subject, journal, folder)
+    arguments = [
+        *paths(wanted),
+        f"--junitxml={folder / 'junit.xml'}",
+        "-p",
+        "no:cacheprovider",
+        f"--rootdir={SUITE}",
+        "-o",
+        "filterwarnings=error",
+        *options,
+    ]
+    status = pytest.main(arguments, plugins=[collector])
+    if status == pytest.ExitCode.INTERRUPTED:
+        raise KeyboardInterrupt
+    if status in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.NO_TESTS_COLLECTED, pytest.ExitCode.INTERNAL_ERROR):
+        raise UsageError(f"pytest ended with {pytest.ExitCode(status).name}", doing="running the scenarios")
+    count = list(collector.outcomes.values()).count
+    error = collector.first_error
+    code = 0 if status == 0 else error.exit_code if error is not None else FAILED
+    return Outcome(count("passed"), count("failed"), count("error"), count("skipped"), code, str(error or ""))

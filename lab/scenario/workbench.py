@@ -1,0 +1,112 @@
+"""What scenarios work with: a tree, its kernels, images and machines, each made once and shared by all tests."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from lab import build, image, source
+from lab.cache import Cache
+from lab.journal import Journal
+from lab.machine.machine import Machine, Setup
+from lab.machine.spec import MachineSpec
+from lab.settings import Settings
+
+DEFAULT_KERNEL = "2.3.99-pre3"
+
+
+class Subject(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be tested: a kernel by name (or whatever `tree` is), and how to build it."""
+
+    name: str | None = DEFAULT_KERNEL
+    tree: Path | None = None
+    sha256: str | None = None
+    accept_changed: bool = False
+    cc: str | None = None
+    fragments: tuple[Path, ...] = ()
+    patches: tuple[Path, ...] = ()
+
+
+class Workbench:
+    """Makes trees, kernels, images and machines on demand; use it in `with`, or the machines stay."""
+
+    def __init__(self, subject: Subject, settings: Settings, journal: Journal, run: Path | None = None) -> None:
+        """`run` is the folder that gets the console logs."""
+        self.subject = subject
+        self.settings = settings
+        self.journal = journal
+        self.run = run
+        self.cache = Cache(settings.cache)
+        self._tree: source.Tree | None = None
+        self._kernels: dict[str, build.Kernel] = {}
+        self._machines: dict[MachineSpec, Machine] = {}
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._machines.clear()
+        self._open.close()
+
+    def tree(self) -> source.Tree:
+        """Return the subject's pristine tree."""
+        if self._tree is None:
+            subject = self.subject
+            with self.journal.stage("source", subject.name or str(subject.tree)):
+                self._tree = source.obtain(
+                    subject.name,
+                    tree=subject.tree,
+                    sha256=subject.sha256,
+                    accept_changed=subject.accept_changed,
+                    settings=self.settings,
+                    journal=self.journal,
+                )
+        return self._tree
+
+    def kernel(self, variant: str = "up") -> build.Kernel:
+        """Return the subject's kernel with kvmd, for one processor ("up") or several ("smp")."""
+        if variant not in self._kernels:
+            subject = self.subject
+            plan = build.Plan(
+                tree=self.tree(), variant=variant, fragments=subject.fragments, patches=subject.patches, cc=subject.cc
+            )
+            self._kernels[variant] = build.build(plan, self.settings, self.journal)
+        return self._kernels[variant]
+
+    def image(self, swap_mib: int) -> image.Image:
+        """Return the guest's disks."""
+        return image.build(self.settings, self.cache, self.journal, swap_mib=swap_mib)
+
+    def machine(self, spec: MachineSpec) -> Machine:
+        """Return a machine that has just been booted, as far as its guest can tell; the same one for equal specs."""
+        known = self._machines.get(spec)
+        if known is not None:
+            known.restore()
+            return known
+        machine = Machine.restored(**self.setup(spec))
+        self._open.callback(machine.close)
+        self._machines[spec] = machine
+        return machine
+
+    def setup(self, spec: MachineSpec) -> Setup:
+        """Return the arguments of `Machine.boot` and `Machine.restored` for this subject."""
+        kernel = self.kernel("smp" if spec.cpus > 1 else "up")
+        disks = self.image(spec.swap_mib)
+        return Setup(
+            kernel_image=kernel.bzimage,
+            system_map=kernel.system_map,
+            root=disks.root,
+            swap=disks.swap,
+            spec=spec,
+            settings=self.settings,
+            cache=self.cache,
+            journal=self.journal,
+            log=None if self.run is None else self.run / f"console-{len(self._machines)}.log",
+        )
