@@ -63,10 +63,12 @@ def probe(binary: str, accel: str = "kvm", seconds: float = PROBE_SECONDS) -> Pr
     with tempfile.TemporaryFile() as disk:
         disk.write(sector().ljust(64 * 512, b"\0"))
         disk.flush()
-        argv = [require(binary, "qemu-system-x86"), "-nodefaults", "-machine", "pc-i440fx-7.2", "-cpu", "pentium"]
+        argv = [require("setpriv", "util-linux"), "--pdeathsig", "KILL", "--"]
+        argv += [require(binary, "qemu-system-x86"), "-nodefaults", "-machine", "pc-i440fx-7.2", "-cpu", "pentium"]
         argv += ["-m", "8M", "-accel", accel, "-display", "none", "-nic", "none", "-no-reboot"]
         argv += ["-add-fd", f"fd={disk.fileno()},set=1", "-device", f"isa-debug-exit,iobase={_PORT:#x},iosize=1"]
-        argv += ["-drive", "file=/dev/fdset/1,format=raw,if=ide,index=0"]
+        argv += ["-blockdev", "driver=raw,node-name=disk,file.driver=file,file.filename=/dev/fdset/1"]
+        argv += ["-device", "ide-hd,drive=disk"]
         try:
             run = subprocess.run(
                 argv, pass_fds=[disk.fileno()], timeout=seconds, capture_output=True, check=False, process_group=0

@@ -72,8 +72,7 @@ class Line:
         tail: Callable[[], list[str]],
     ) -> None:
         """`ready(doing)` raises if the machine takes no requests now; `tail()` gives the console's last lines."""
-        end.setblocking(False)
-        self._end = end
+        self.use(end)
         self._watch = watch
         self._journal = journal
         self._ready = ready
@@ -85,6 +84,11 @@ class Line:
         self._damaged_before = 0
         self._flushed = 0
         self.stale = 0
+
+    def use(self, end: socket.socket) -> None:
+        """Speak over this socket from now on."""
+        end.setblocking(False)
+        self._end = end
 
     @property
     def damaged(self) -> int:

@@ -186,22 +186,24 @@ class Machine:
         self._saved = True
 
     def restore(self) -> None:
-        """Put the guest back to its snapshot, in place if QEMU is alive and nothing is stuck on the agent's line.
+        """Put the guest back to its snapshot: in place if QEMU is alive, else in a new process.
 
-        Otherwise QEMU is started anew. Lines, faults, block statistics, requests under way and workers of the time
+        Lines, faults, block statistics, requests under way and workers of the time
         before are forgotten. MachineError: the machine is dead, and was booted rather than restored.
         """
         demand(self.state, *_LIVE, MachineState.DEAD, doing="restoring the snapshot")
         if not self._saved:
             raise MachineError("there is no snapshot", doing="restoring", hint="call snapshot() after boot()")
-        if self.state is MachineState.DEAD or not self._restore_in_place():
-            if self._entry is None:
-                raise MachineError(
-                    "QEMU is gone or stuck, and its snapshot with it",
-                    doing="restoring",
-                    hint="machines made by Machine.restored() survive this",
-                )
+        if self.state is not MachineState.DEAD:
+            self._restore_in_place()
+        elif self._entry is not None:
             self._start_from_entry()
+        else:
+            raise MachineError(
+                "QEMU is gone, and the snapshot with it",
+                doing="restoring",
+                hint="machines made by Machine.restored() survive this",
+            )
 
     def close(self) -> None:
         """End QEMU and let everything go; harmless when called again."""
@@ -264,26 +266,20 @@ class Machine:
         with self._journal.stage("restore", "new process"):
             self._start(Overlays.copied(self.settings.cache, self._entry), snapshots.TAG)
             self._saved = True
-            self._after_restore()
+            self._baseline = BlockStats()  # a new QEMU counts from zero
+            self.agent.ping(deadline=RESTORE_SECONDS)
 
-    def _restore_in_place(self) -> bool:
+    def _restore_in_place(self) -> None:
         session = self._live("restoring the snapshot")
         with self._journal.stage("restore", "in place"):
             session.qmp.execute("stop")
             self._state = MachineState.STOPPED
-            session.drain()
-            if session.unread():
-                return False  # a request that the guest never read would reach the restored one
+            session.rewind("restored")
             self._snapshot_job("snapshot-load")
-            session.restarted("restored")
+            self._baseline = self._all_block_stats()
             session.qmp.execute("cont")
             self._state = MachineState.RUNNING
-            self._after_restore()
-        return True
-
-    def _after_restore(self) -> None:
-        self.agent.ping(deadline=RESTORE_SECONDS)
-        self._baseline = self._all_block_stats()
+            self.agent.ping(deadline=RESTORE_SECONDS)
 
     def _snapshot_job(self, command: str) -> None:
         assert self._overlays is not None

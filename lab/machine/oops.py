@@ -16,7 +16,7 @@ from lab.machine.symbols import Place, Symbols
 
 
 class Pattern(msgspec.Struct, frozen=True):
-    """A line that means the end of a scenario: `kind` is a word for people, `text` matches the line's beginning."""
+    """A line that means the end of a scenario: `kind` is a word for people, `text` is searched for."""
 
     kind: str
     text: re.Pattern[str]
@@ -26,26 +26,23 @@ def _pattern(kind: str, text: str) -> Pattern:
     return Pattern(kind, re.compile(text))
 
 
-# in the order of trial: the first that fits names the fault
+# In the order of trial: the first that fits names the fault. Unmistakable texts count anywhere in a line: they may
+# come behind another printk's half line.
 PATTERNS = (
-    _pattern("panic", r"Kernel panic\b"),
-    _pattern("oops", r"Unable to handle kernel (NULL pointer dereference|paging request)"),
-    _pattern(
-        "oops", r"(Oops|general protection fault|double fault|divide error|stack segment|invalid TSS): [0-9a-f]{4}"
-    ),
-    _pattern("oops", r"BUG: (unable to handle|kernel NULL pointer)"),  # 2.6 and later
-    _pattern("bug", r"kernel BUG at "),
-    _pattern("bug", r"invalid (operand|opcode): [0-9a-f]{4}"),  # what BUG() runs into
-    _pattern(
-        "bug", r"(BUG|INFO): .*(scheduling while atomic|soft lockup|possible \w+ locking|suspicious RCU|detected)"
-    ),
+    _pattern("panic", r"Kernel panic( - not syncing)?: "),
+    _pattern("oops", r"Unable to handle kernel (NULL pointer dereference|paging request) at "),
+    _pattern("oops", r"^(Oops|general protection fault|double fault|divide error|stack segment): [0-9a-f]{4}"),
+    _pattern("oops", r"^BUG: (unable to handle|kernel NULL pointer)"),  # 2.6 and later
+    _pattern("bug", r"kernel BUG at \S+:\d+"),
+    _pattern("bug", r"^invalid (operand|opcode): [0-9a-f]{4}"),  # what BUG() runs into
+    _pattern("bug", r"^(BUG|INFO|WARNING): .*(scheduling while atomic|soft lockup|possible|suspicious|detected)"),
     _pattern("lockup", r"NMI Watchdog detected LOCKUP"),
-    _pattern("killed process", r"VM: killing process "),
-    _pattern("killed process", r"Out of [Mm]emory: [Kk]illed process "),
-    _pattern("swap map", r"swap_free: "),
-    _pattern("swap map", r"VM: (Undead|Bad) swap entry "),
-    _pattern("swap map", r"(Bad swap (file|offset) entry|Unused swap offset entry) "),
-    _pattern("agent died", r"lab: agent died"),
+    _pattern("killed process", r"VM: killing process \S"),
+    _pattern("killed process", r"^Out of [Mm]emory: [Kk]illed process "),
+    _pattern("swap map", r"^swap_free: "),
+    _pattern("swap map", r"^VM: (Undead|Bad) swap entry "),
+    _pattern("swap map", r"^(Bad swap (file|offset) entry|Unused swap offset entry) "),
+    _pattern("agent died", r"^lab: agent died"),
 )
 
 # a level that printk left in front, a time stamp of later kernels
@@ -59,7 +56,7 @@ _LAST = re.compile(r"Code: |Rebooting in |---\[ end ")  # the lines that close a
 def death(line: str) -> Pattern | None:
     """Return the pattern that a console line fits, if it is one that means a fault."""
     text = _PREFIX.sub("", line)
-    return next((pattern for pattern in PATTERNS if pattern.text.match(text)), None)
+    return next((pattern for pattern in PATTERNS if pattern.text.search(text)), None)
 
 
 def closes(line: str) -> bool:

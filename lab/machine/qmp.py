@@ -8,6 +8,7 @@ errors of jobs, which are not in a command's reply.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import socket
@@ -51,19 +52,24 @@ class Qmp:
         self._client = QMPClient()
         self._client.events.names = {"none of them"}
         self._client.register_listener(_Tap(self._event))
+        self._connecting = asyncio.Lock()
+        self._end: socket.socket | None = None
         self._jobs: dict[str, str] = {}
         self._job_numbers = itertools.count(1)
 
     async def connect(self, end: socket.socket) -> None:
         """Greet QEMU over a connected socket, which then belongs to this connection."""
-        await self._client.connect(end)
+        async with self._connecting:  # a connect that fails cleans up by itself, and a disconnect then would disturb
+            await self._client.connect(end)
+            self._end = end
 
     async def disconnect(self) -> None:
         """End the connection; must be called also when QEMU has ended, and does no harm when called twice."""
-        try:
-            await self._client.disconnect()
-        except (EOFError, OSError, QMPError, asyncio.CancelledError):
-            return  # how it ended is the process's exit status to say
+        async with self._connecting:
+            if self._end is not None:
+                self._end = None
+                with contextlib.suppress(EOFError, OSError, QMPError):  # how it ended is for the exit status to say
+                    await self._client.disconnect()
 
     def execute(
         self, command: str, arguments: Mapping[str, object] | None = None, deadline: float = COMMAND_SECONDS
@@ -101,6 +107,16 @@ class Qmp:
         del self._jobs[name]
         if "error" in jobs.get(name, {}):
             raise MachineError(str(jobs[name]["error"]), doing=doing)
+
+    def give(self, name: str, number: int) -> None:
+        """Hand QEMU a file descriptor of this process under a name; QEMU gets a copy of it."""
+
+        def send() -> None:
+            if self._end is not None:  # between two messages a blank is allowed, and it carries the descriptor
+                socket.send_fds(self._end, [b" "], [number])
+
+        loop().call(send)
+        self.execute("getfd", {"fdname": name})
 
     def _event(self, event: Message) -> None:
         name, data = str(event["event"]), event.get("data", {})

@@ -146,19 +146,37 @@ class Session:
         """Return what QEMU itself has printed, at most the last lines of it."""
         return self._words.decode(errors="replace").splitlines()[-15:]
 
-    def unread(self) -> int:
-        """Return how many bytes to the agent QEMU has not taken yet."""
-        return _unread(self._near["agent"][0])
+    def rewind(self, why: str) -> None:
+        """Forget all that belongs to the time before a restore, fault included; the guest must be stopped.
 
-    def drain(self) -> None:
-        """Take all that has arrived; with the guest stopped, nothing of an earlier time is then under way."""
-        loop().call(self._drain)
+        Bytes to the guest that it never read would reach the restored one: then the agent's line is made anew.
+        """
+        loop().call(self._forget, why)
+        if _unread(self._near["agent"][0]):
+            self._renew_agent_line()
 
-    def restarted(self, why: str) -> None:
-        """Forget all that belongs to the time before a restore; the guest must be stopped and the lines drained."""
-        loop().call(self.console.rewind, why)
-        loop().call(self.line.reset, f"the machine was {why}")
-        self.watch.forget()
+    def _forget(self, why: str) -> None:
+        self._drain()
+        self.console.rewind(why)
+        self.line.reset(f"the machine was {why}")
+        if not self.ended:
+            self.watch.forget()
+
+    def _renew_agent_line(self) -> None:
+        near, far = socket.socketpair()
+        with far:
+            self.qmp.give("agent-line", far.fileno())
+        backend = {"addr": {"type": "fd", "data": {"str": "agent-line"}}, "server": False}
+        self.qmp.execute("chardev-change", {"id": "agent", "backend": {"type": "socket", "data": backend}})
+
+        def take() -> None:
+            loop().events.remove_reader(self._near["agent"][0])
+            self._near["agent"][0].close()
+            self._near["agent"] = (near, self._near["agent"][1])
+            self.line.use(near)
+            loop().events.add_reader(near, self.line.receive)
+
+        loop().call(take)
 
     def memory(self, address: int, size: int) -> bytes:
         """Return guest-physical memory, by way of a file that has no name."""
@@ -229,13 +247,15 @@ class Session:
 
     async def _write_obituary(self) -> None:
         """Read what QEMU left behind, and only then say why it is gone."""
-        self._status = self._process.wait()
-        self._drain()
-        self._read_words()
-        self.console.finish()
-        await self.qmp.disconnect()
-        self.watch.fail(self._why_ended)
-        self._gone.set()
+        try:
+            self._status = self._process.wait()
+            self._drain()
+            self._read_words()
+            self.console.finish()
+            await self.qmp.disconnect()
+        finally:
+            self.watch.fail(self._why_ended)
+            self._gone.set()
 
     def _why_ended(self) -> LabError:
         doing = f"watching QEMU (pid {self.pid})"

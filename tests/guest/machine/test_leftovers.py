@@ -1,0 +1,137 @@
+"""However a machine or its lab ends: no QEMU is left, and no file."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from lab.errors import MachineError
+from lab.machine.machine import Machine, Setup
+from lab.machine.protocol import Op
+
+SECONDS = 20.0
+
+PROGRAM = """
+    import sys, threading
+    from pathlib import Path
+    from lab.machine.machine import Machine
+    from lab.machine.spec import MachineSpec
+    from lab.settings import Settings
+    kernel, disk, cache = map(Path, sys.argv[1:])
+    settings = Settings(cache=cache, runs=cache)
+    spec = MachineSpec(swap_mib=4, append="toy=mute:2")
+    with Machine.boot(kernel_image=kernel, root=disk, spec=spec, settings=settings) as machine:
+        print(machine.pid, flush=True)
+        machine.agent.ping(deadline=600)
+"""
+
+
+@contextmanager
+def lab_process(toy_kernel: Path, disk: Path, cache: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A lab of its own that waits for an agent which says nothing; gives it, and its QEMU's pidfd."""
+    words = [sys.executable, "-c", textwrap.dedent(PROGRAM), str(toy_kernel), str(disk), str(cache)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as lab:
+        assert lab.stdout is not None
+        pidfd = os.pidfd_open(int(lab.stdout.readline()))
+        try:
+            yield lab, pidfd
+        finally:
+            lab.kill()
+            os.close(pidfd)
+
+
+def ended(pidfd: int) -> bool:
+    """Whether a process ends within the deadline."""
+    return bool(select.select([pidfd], [], [], SECONDS)[0])
+
+
+def files_below(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+def test_lab_that_is_signalled_leaves_no_qemu_and_no_file(
+    toy_kernel: Path, disk: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    with lab_process(toy_kernel, disk, tmp_path / "cache") as (lab, qemu):
+        lab.send_signal(number)
+        assert ended(qemu)
+        lab.wait(SECONDS)
+    assert files_below(tmp_path) == []
+
+
+def test_qemu_outlives_the_thread_that_asked_for_it(setup: Callable[..., Setup]) -> None:
+    made: list[Machine] = []
+    thread = threading.Thread(target=lambda: made.append(Machine.restored(**setup())))
+    thread.start()
+    thread.join(SECONDS)
+    with made[0] as machine:
+        machine.agent.ping()
+
+
+def test_error_inside_with_ends_qemu(setup: Callable[..., Setup]) -> None:
+    pids = []
+
+    def scenario() -> None:
+        with Machine.restored(**setup()) as machine:
+            pids.append(machine.pid)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        scenario()
+    assert not Path(f"/proc/{pids[0]}").exists()
+
+
+def test_failed_boot_leaves_no_child_and_no_descriptor(setup: Callable[..., Setup]) -> None:
+    def descriptors() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    with Machine.restored(**setup()):
+        pass  # the loop and its descriptors are there from now on
+    before = descriptors()
+    with pytest.raises(Exception, match="Kernel panic"):
+        Machine.boot(**setup("panic-boot"))
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text()
+    assert (descriptors(), children) == (before, "")
+
+
+def test_qemu_killed_in_the_middle_of_a_request_is_told_at_once(setup: Callable[..., Setup]) -> None:
+    with Machine.boot(**setup("mute:2")) as machine:
+        pending = machine.agent.submit(Op.PING)
+        os.kill(machine.pid, signal.SIGKILL)
+        with pytest.raises(MachineError, match="QEMU was killed by SIGKILL"):
+            pending.result(deadline=600)
+
+
+def test_qemu_killed_is_told_by_the_next_qmp_command(setup: Callable[..., Setup]) -> None:
+    with Machine.restored(**setup()) as machine:
+        os.kill(machine.pid, signal.SIGKILL)
+        with pytest.raises(MachineError, match="QEMU was killed by SIGKILL"):
+            machine.qmp("query-status")
+
+
+def test_stopped_qemu_process_runs_into_the_deadline(setup: Callable[..., Setup]) -> None:
+    with Machine.restored(**setup()) as machine:
+        os.kill(machine.pid, signal.SIGSTOP)
+        with pytest.raises(MachineError, match=r"no answer within 0.3 s"):
+            machine.qmp("query-status", deadline=0.3)
+
+
+def test_closed_machine_leaves_only_the_snapshot_in_the_cache(setup: Callable[..., Setup], tmp_path: Path) -> None:
+    how = setup()
+    how["settings"] = how["settings"].__class__(cache=tmp_path / "cache", runs=tmp_path / "runs")
+    del how["cache"]
+    with Machine.restored(**how):
+        pass
+    names = sorted(path.name for path in files_below(tmp_path / "cache") if not path.name.startswith(".lock"))
+    assert names == ["manifest.json", "root.qcow2", "swap.qcow2"]
