@@ -27,6 +27,11 @@ class Watch:
         self._verdict: Callable[[], LabError] | None = None
         self._expected = False
 
+    @property
+    def failed(self) -> bool:
+        """Whether there is a verdict."""
+        return self._verdict is not None
+
     def expect(self) -> None:
         """Say that a verdict is on its way."""
         self._expected = True
