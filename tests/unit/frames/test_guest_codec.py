@@ -137,9 +137,9 @@ def spoilt_stream(dice: random.Random, library: ctypes.CDLL) -> tuple[bytes, lis
     return stream + FLUSH, whole
 
 
-@pytest.mark.parametrize("seed", range(60))
-def test_damaged_stream_gives_both_ends_exactly_the_whole_frames(library: ctypes.CDLL, seed: int) -> None:
-    dice = random.Random(seed)
+@pytest.mark.parametrize("run", range(60))
+def test_damaged_stream_gives_both_ends_exactly_the_whole_frames(library: ctypes.CDLL, run: int) -> None:
+    dice = random.Random(run)
     stream, whole = spoilt_stream(dice, library)
     guest, host = GuestDecoder(library), Decoder()
     by_guest, by_host = [], []
@@ -165,14 +165,14 @@ def test_length_above_the_largest_is_refused_even_with_a_good_header(library: ct
     assert guest.state.dropped == host.dropped == 1
 
 
-@pytest.mark.parametrize("seed", [0, 1, 0x80000000, 0xFFFFFFFF])
+@pytest.mark.parametrize("under", [0, 1, 0x80000000, 0xFFFFFFFF])
 @pytest.mark.parametrize("number", [0, 1, 4095, 0xFFFFFFFF])
-def test_pattern_of_a_page_is_the_same_in_c_and_python(library: ctypes.CDLL, seed: int, number: int) -> None:
+def test_pattern_of_a_page_is_the_same_in_c_and_python(library: ctypes.CDLL, under: int, number: int) -> None:
     memory = ctypes.create_string_buffer(2 * pattern.PAGE_SIZE)
-    library.pattern_fill(memory, 2, seed, number)
-    expected = pattern.page(seed, number) + pattern.page(seed, (number + 1) & 0xFFFFFFFF)
+    library.pattern_fill(memory, 2, under, number)
+    expected = pattern.page(under, number) + pattern.page(under, (number + 1) & 0xFFFFFFFF)
     assert memory.raw == expected
-    assert int.from_bytes(memory.raw[4 * 1023 :][:4], "little") == pattern.word(seed, number, 1023)
+    assert int.from_bytes(memory.raw[4 * 1023 :][:4], "little") == pattern.word(under, number, 1023)
 
 
 def test_swapped_pages_show_as_bad_words(library: ctypes.CDLL) -> None:

@@ -1,0 +1,384 @@
+"""The guest's agent and workers themselves, run by this host's kernel with a pseudo-terminal as their line."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.cache import Cache
+from lab.image import build
+from lab.journal import Journal
+from lab.machine import pattern
+from lab.machine.frames import FLUSH, MAX_PAYLOAD, SYNC, Decoder, Frame, encode
+from lab.machine.protocol import (
+    HALT,
+    MEMORY,
+    PAIR,
+    QUEUE,
+    SPAWN,
+    STATS,
+    STATS_FIELDS,
+    STATUS,
+    SYSINFO,
+    SYSINFO_FIELDS,
+    TASKS,
+    TIME,
+    TRIPLE,
+    VERDICT,
+    WORD,
+    WRITE_CREATE,
+    WRITE_TRUNCATE,
+    Op,
+)
+from lab.settings import Settings
+
+DEADLINE = 10.0
+MIB = 1 << 20
+Reply = tuple[int, bytes]
+
+
+class Line:
+    """The host's end: requests out, replies in, whatever order they come in."""
+
+    def __init__(self, agent: Path, worker: Path) -> None:
+        self.fd, other = pty.openpty()
+        os.set_blocking(self.fd, False)
+        words = [str(agent), os.ttyname(other), str(worker)]
+        self.process = subprocess.Popen(words, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        self.decoder = Decoder()
+        self.replies: list[Frame] = []
+        self.seq = 0
+        self.said = self._until_ready()
+        os.close(other)  # the agent has it open now; before, closing the last one would have hung up the line
+
+    def _until_ready(self) -> str:
+        assert self.process.stdout is not None
+        said = ""
+        while "ready\n" not in said:
+            assert select.select([self.process.stdout], [], [], DEADLINE)[0], said
+            piece = os.read(self.process.stdout.fileno(), 4096)
+            assert piece, f"the agent ended: {said}"
+            said += piece.decode()
+        return said
+
+    def send(self, op: int, data: bytes = b"", task: int = 0) -> int:
+        self.seq += 1
+        self.raw(encode(self.seq, op, task, data))
+        return self.seq
+
+    def raw(self, data: bytes) -> None:
+        """Send bytes; takes in replies meanwhile, since an agent that can't send does not receive either."""
+        while data:
+            readable, writable, _ = select.select([self.fd], [self.fd], [], DEADLINE)
+            assert readable or writable, f"the line takes no bytes within {DEADLINE} s"
+            if readable:
+                self.replies += self.decoder.feed(os.read(self.fd, 65536))
+            if writable:
+                data = data[os.write(self.fd, data) :]
+
+    def receive(self, count: int) -> list[Frame]:
+        """Return the next `count` replies in the order of their arrival."""
+        end = time.monotonic() + DEADLINE
+        while len(self.replies) < count:
+            left = end - time.monotonic()
+            assert left > 0, f"{len(self.replies)} of {count} replies within {DEADLINE} s"
+            if select.select([self.fd], [], [], left)[0]:
+                self.replies += self.decoder.feed(os.read(self.fd, 65536))
+        found, self.replies = self.replies[:count], self.replies[count:]
+        return found
+
+    def call(self, op: int, data: bytes = b"", task: int = 0) -> Reply:
+        """Send one request and return the status and data of its reply, which must be the next."""
+        seq = self.send(op, data, task)
+        (reply,) = self.receive(1)
+        assert (reply.seq, reply.op, reply.task) == (seq, op, task)
+        return split(reply)
+
+    def good(self, op: int, data: bytes = b"", task: int = 0) -> bytes:
+        status, answer = self.call(op, data, task)
+        assert status == 0, errno.errorcode.get(-status, status)
+        return answer
+
+    def spawn(self) -> int:
+        task, _ = PAIR.unpack(self.good(Op.SPAWN, SPAWN.pack(0, 0)))
+        return int(task)
+
+    def map(self, task: int, size: int) -> int:
+        return number(self.good(Op.MEM_MAP, WORD.pack(size), task))
+
+    def reap(self, task: int) -> int:
+        """Wait for a task's end and return its wait status."""
+        end = time.monotonic() + DEADLINE
+        while (reply := self.call(Op.REAP, WORD.pack(task)))[0] == -errno.EAGAIN:
+            assert time.monotonic() < end
+        assert reply[0] == 0
+        return number(reply[1])
+
+    def stats(self) -> dict[str, int]:
+        return dict(zip(STATS_FIELDS, STATS.unpack(self.good(Op.STATS)), strict=True))
+
+    def close(self) -> None:
+        os.close(self.fd)
+        self.process.kill()
+        self.process.communicate()
+
+
+def number(data: bytes) -> int:
+    return int.from_bytes(data, "little")
+
+
+def split(reply: Frame) -> Reply:
+    return STATUS.unpack_from(reply.payload)[0], reply.payload[4:]
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    place = tmp_path_factory.mktemp("image")
+    built = build(Settings(cache=place, runs=place), Cache(place), Journal()).programs
+    try:
+        subprocess.run([built["/sbin/worker"]], stdin=subprocess.DEVNULL, check=True)
+    except OSError as error:
+        pytest.skip(f"this host does not run i386 programs: {error}")
+    return built
+
+
+@pytest.fixture
+def start(programs: dict[str, Path]) -> Iterator[Callable[..., Line]]:
+    lines: list[Line] = []
+
+    def start(worker: Path | None = None) -> Line:
+        lines.append(Line(programs["/sbin/agent"], worker or programs["/sbin/worker"]))
+        return lines[-1]
+
+    yield start
+    for line in lines:
+        line.close()
+
+
+@pytest.fixture
+def line(start: Callable[..., Line]) -> Line:
+    return start()
+
+
+def test_ping_returns_the_bytes_that_were_sent(line: Line) -> None:
+    everything = bytes(range(256)) + SYNC * 100
+    assert line.call(Op.PING, everything) == (0, everything)
+    assert line.call(Op.PING, bytes(MAX_PAYLOAD - 4)) == (0, bytes(MAX_PAYLOAD - 4))
+
+
+@pytest.mark.parametrize(
+    ("op", "data", "task", "status"),
+    [
+        (Op.PING, bytes(MAX_PAYLOAD - 3), 0, errno.EMSGSIZE),
+        (0x7777, b"", 0, errno.ENOSYS),
+        (Op.MEM_MAP, WORD.pack(4096), 0, errno.ENOSYS),
+        (Op.SPAWN, b"\0\0\0\0\0\0\0", 0, errno.EINVAL),
+        (Op.REBOOT, WORD.pack(99), 0, errno.EINVAL),
+        (Op.PING, b"", 1, errno.ESRCH),
+        (Op.PING, b"", 65535, errno.ESRCH),
+        (Op.REAP, WORD.pack(0), 0, errno.ESRCH),
+        (Op.KILL, PAIR.pack(TASKS, 9), 0, errno.ESRCH),
+        (Op.READ_FILE, PAIR.pack(0, 10) + b"/does/not/exist", 0, errno.ENOENT),
+        (Op.READ_FILE, PAIR.pack(0, MAX_PAYLOAD) + b"/proc/version", 0, errno.EMSGSIZE),
+        (Op.READ_FILE, PAIR.pack(0, 10) + b"/" * 256, 0, errno.ENAMETOOLONG),
+        (Op.SWAPON, WORD.pack(0) + b"/does/not/exist", 0, errno.ENOENT),
+    ],
+)
+def test_request_that_can_not_be_is_refused_with_its_reason(
+    line: Line, op: int, data: bytes, task: int, status: int
+) -> None:
+    if op == Op.SWAPON and os.geteuid() != 0:
+        status = errno.EPERM
+    assert line.call(op, data, task) == (-status, b"")
+
+
+def test_worker_knows_its_own_operations_only(line: Line) -> None:
+    task = line.spawn()
+    assert line.call(Op.STATS, b"", task) == (-errno.ENOSYS, b"")
+    assert line.call(Op.REBOOT, WORD.pack(HALT), task) == (-errno.ENOSYS, b"")
+    assert line.call(Op.MEM_FILL, MEMORY.pack(4096, 100, 0, 0), task) == (-errno.EINVAL, b"")
+
+
+def test_memory_holds_the_pattern_and_a_changed_word_is_found(line: Line) -> None:
+    task = line.spawn()
+    area = line.map(task, MIB)
+    line.good(Op.MEM_FILL, MEMORY.pack(area, MIB, 77, 1000), task)
+    assert VERDICT.unpack(line.good(Op.MEM_VERIFY, MEMORY.pack(area, MIB, 77, 1000), task)) == (0, 0, 0, 0)
+    place, expected = area + 3 * pattern.PAGE_SIZE + 4 * 5, pattern.word(77, 1003, 5)
+    assert line.good(Op.MEM_PEEK, WORD.pack(place), task) == WORD.pack(expected)
+    line.good(Op.MEM_POKE, PAIR.pack(place, 123), task)
+    verdict = VERDICT.unpack(line.good(Op.MEM_VERIFY, MEMORY.pack(area, MIB, 77, 1000), task))
+    assert verdict == (1, place, expected, 123)
+
+
+def test_unmapped_memory_is_gone(line: Line) -> None:
+    task = line.spawn()
+    area = line.map(task, MIB)
+    line.good(Op.MEM_UNMAP, PAIR.pack(area, MIB), task)
+    assert line.call(Op.MEM_PEEK, WORD.pack(area), task) == (-errno.ECHILD, b"")
+
+
+def test_pressure_reports_pages_and_bad_words(line: Line) -> None:
+    task = line.spawn()
+    assert line.good(Op.MEM_PRESSURE, TRIPLE.pack(2 * MIB, 5, 3), task) == PAIR.pack(512 * 4, 0)
+
+
+def test_more_memory_than_there_are_addresses_is_refused(line: Line) -> None:
+    task = line.spawn()
+    assert line.call(Op.MEM_MAP, WORD.pack(0xF000_0000), task) == (-errno.ENOMEM, b"")
+
+
+def test_worker_that_dies_fails_all_its_requests_and_the_agent_goes_on(line: Line) -> None:
+    task = line.spawn()
+    line.good(Op.KILL, PAIR.pack(task, signal.SIGSTOP))
+    wild = line.send(Op.MEM_PEEK, WORD.pack(8), task)
+    behind = line.send(Op.PING, b"never answered", task)
+    line.good(Op.KILL, PAIR.pack(task, signal.SIGCONT))
+    replies = line.receive(2)
+    assert [(reply.seq, split(reply)) for reply in replies] == [(seq, (-errno.ECHILD, b"")) for seq in (wild, behind)]
+    assert line.call(Op.PING, b"", task) == (-errno.ECHILD, b"")
+    assert line.reap(task) == signal.SIGSEGV
+    assert line.call(Op.PING, b"", task) == (-errno.ESRCH, b"")
+    assert line.call(Op.PING, b"on") == (0, b"on")
+
+
+def test_killed_worker_fails_what_it_was_doing(line: Line) -> None:
+    task = line.spawn()
+    endless = line.send(Op.MEM_PRESSURE, TRIPLE.pack(MIB, 1, 0xFFFFFFFF), task)
+    assert line.call(Op.REAP, WORD.pack(task)) == (-errno.EAGAIN, b"")
+    assert line.call(Op.PING, b"busy task") == (0, b"busy task")
+    killed = line.send(Op.KILL, PAIR.pack(task, signal.SIGKILL))
+    replies = {reply.seq: split(reply) for reply in line.receive(2)}
+    assert replies == {killed: (0, b""), endless: (-errno.ECHILD, b"")}
+    assert line.reap(task) == signal.SIGKILL
+
+
+def test_exit_gives_its_status_and_the_number_is_used_again(line: Line) -> None:
+    task = line.spawn()
+    line.good(Op.EXIT, WORD.pack(7), task)
+    assert line.reap(task) == 7 << 8
+    assert line.spawn() == task
+
+
+def test_full_queue_is_refused_and_what_was_taken_is_answered_in_order(line: Line) -> None:
+    task = line.spawn()
+    line.good(Op.KILL, PAIR.pack(task, signal.SIGSTOP))
+    taken = [line.send(Op.PING, b"%d" % each, task) for each in range(QUEUE)]
+    assert line.call(Op.PING, b"one more", task) == (-errno.EBUSY, b"")
+    assert line.stats()["refused"] == 1
+    line.good(Op.KILL, PAIR.pack(task, signal.SIGCONT))
+    replies = line.receive(QUEUE)
+    assert [reply.seq for reply in replies] == taken
+    assert [split(reply) for reply in replies] == [(0, b"%d" % each) for each in range(QUEUE)]
+
+
+def test_eight_workers_at_once_each_keep_their_own_memory(line: Line) -> None:
+    tasks = [line.spawn() for _ in range(8)]
+    areas = {task: line.map(task, MIB) for task in tasks}
+    for op in (Op.MEM_FILL, Op.MEM_VERIFY):
+        sent = {line.send(op, MEMORY.pack(areas[task], MIB, task, 0), task): task for task in tasks}
+        replies = line.receive(len(tasks))
+        assert {reply.seq: reply.task for reply in replies} == sent
+        assert {split(reply) for reply in replies} == {(0, bytes(16) if op == Op.MEM_VERIFY else b"")}
+
+
+def test_all_workers_answering_at_once_lose_no_reply(line: Line, tmp_path: Path) -> None:
+    contents = os.urandom(MAX_PAYLOAD - 4)
+    (tmp_path / "file").write_bytes(contents)
+    tasks = [line.spawn() for _ in range(TASKS - 1)]
+    assert line.call(Op.SPAWN, SPAWN.pack(0, 0)) == (-errno.EAGAIN, b"")
+    request = PAIR.pack(0, len(contents)) + bytes(tmp_path / "file")
+    sent = {line.send(Op.READ_FILE, request, task): task for task in tasks * QUEUE}
+    replies = line.receive(len(sent))  # half a megabyte, of which the line holds 4 KiB at a time
+    assert {reply.seq: reply.task for reply in replies} == sent
+    assert {split(reply) for reply in replies} == {(0, contents)}
+    assert line.stats()["dropped"] == 0
+
+
+def test_garbage_and_damage_on_the_line_are_counted_and_do_no_harm(line: Line) -> None:
+    damaged = bytearray(encode(1, Op.PING, 0, b"damaged"))
+    damaged[15] ^= 1
+    line.raw(b"garbage" + damaged)
+    assert line.call(Op.PING, b"good") == (0, b"good")
+    stats = line.stats()
+    assert (stats["dropped"], stats["skipped"]) == (1, len(b"garbage") + len(damaged))
+
+
+def test_frame_without_tail_is_cleared_away_by_a_flush(line: Line) -> None:
+    line.raw(encode(1, Op.PING, 0, bytes(1000))[:-1])
+    line.raw(FLUSH)
+    assert line.call(Op.PING, b"good") == (0, b"good")
+    assert line.stats()["dropped"] == 1
+
+
+def test_file_is_written_and_read_in_pieces(line: Line, tmp_path: Path) -> None:
+    path = bytes(tmp_path / "new")
+    flags = WRITE_CREATE | WRITE_TRUNCATE
+    assert line.good(Op.WRITE_FILE, PAIR.pack(0, flags) + path + b"\0hello world") == WORD.pack(11)
+    assert line.good(Op.WRITE_FILE, PAIR.pack(6, 0) + path + b"\0W") == WORD.pack(1)
+    assert (tmp_path / "new").read_bytes() == b"hello World"
+    assert line.good(Op.READ_FILE, PAIR.pack(4, 4) + path) == b"o Wo"
+    assert line.good(Op.READ_FILE, PAIR.pack(4, 400) + path) == b"o World"
+
+
+def test_large_folder_is_listed_in_several_replies(line: Line, tmp_path: Path) -> None:
+    for each in range(300):
+        (tmp_path / f"file-number-{each}").touch()
+    names: list[str] = []
+    replies, skip = 0, 0
+    while replies == 0 or skip:
+        status, data = line.call(Op.LIST_DIR, WORD.pack(skip) + bytes(tmp_path))
+        if status == -errno.EOVERFLOW:
+            pytest.skip("this file system's inode numbers do not fit into an i386 program's")
+        assert status == 0
+        skip = number(data[:4])
+        names += data[4:].decode().split("\0")[:-1]
+        replies += 1
+    assert replies == 3
+    assert sorted(names) == sorted([".", "..", *(item.name for item in tmp_path.iterdir())])
+
+
+def test_sysinfo_and_time_are_the_hosts_kernels(line: Line) -> None:
+    info = dict(zip(SYSINFO_FIELDS, SYSINFO.unpack(line.good(Op.SYSINFO)), strict=True))
+    found = re.search(r"MemTotal: +(\d+) kB", Path("/proc/meminfo").read_text())
+    assert found is not None
+    assert abs(info["totalram"] * info["mem_unit"] - int(found[1]) * 1024) < max(info["mem_unit"], 4096)
+    assert abs(TIME.unpack(line.good(Op.TIME))[0] - time.time()) < DEADLINE
+
+
+def test_stats_tell_of_the_agent_itself(line: Line) -> None:
+    line.spawn()
+    stats = line.stats()
+    assert stats["pid"] == line.process.pid
+    assert (stats["frames"], stats["requests"], stats["tasks"], stats["refused"]) == (2, 2, 1, 0)
+    if "not locked" not in line.said:
+        assert stats["locked_kib"] > 60
+
+
+def test_worker_program_that_is_missing_is_an_error_of_spawn(start: Callable[..., Line], tmp_path: Path) -> None:
+    line = start(tmp_path / "nothing")
+    assert line.call(Op.SPAWN, SPAWN.pack(0, 0)) == (-errno.ENOENT, b"")
+    assert line.stats()["tasks"] == 0
+
+
+def test_agent_without_a_line_ends_and_says_so(line: Line) -> None:
+    os.close(line.fd)
+    out, _ = line.process.communicate(timeout=DEADLINE)
+    line.fd = os.open(os.devnull, os.O_RDWR)
+    assert out.startswith(b"lab: agent: the line is gone: errno ")
+    assert line.process.returncode == 2
+
+
+def test_line_that_does_not_open_is_named(programs: dict[str, Path]) -> None:
+    done = subprocess.run([programs["/sbin/agent"], "/does/not/exist"], stdout=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stdout) == (1, b"lab: agent: the line does not open: errno 2\n")
