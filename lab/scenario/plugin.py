@@ -85,9 +85,20 @@ def pytest_runtest_makereport(
             report.when = "setup"
     if JOURNAL in item.config.stash:
         item.config.stash[JOURNAL].record(
-            "outcome", test=item.nodeid, phase=call.when, outcome=report.outcome, seconds=call.duration
+            "outcome",
+            test=item.nodeid,
+            says=_first_line(item),
+            phase=call.when,
+            outcome=report.outcome,
+            seconds=call.duration,
         )
     return report
+
+
+def _first_line(item: pytest.Item) -> str:
+    """Return the sentence with which a scenario says what it shows."""
+    text = getattr(getattr(item, "function", None), "__doc__", None) or ""
+    return text.strip().partition("\n")[0]
 
 
 @pytest.fixture(scope="session")
@@ -118,7 +129,8 @@ def lab_journal(pytestconfig: pytest.Config, lab_settings: Settings) -> Iterator
 @pytest.fixture(scope="session")
 def workbench(pytestconfig: pytest.Config, lab_settings: Settings, lab_journal: Journal) -> Iterator[Any]:
     """The subject's tree, kernels, images and machines."""
-    from lab.scenario.workbench import DEFAULT_KERNEL, Subject, Workbench
+    from lab.scenario.subject import DEFAULT_KERNEL, Subject
+    from lab.scenario.workbench import Workbench
 
     tree = pytestconfig.getoption("--tree") or os.environ.get("KVMD_LAB_TREE")
     name = pytestconfig.getoption("--kernel") or (None if tree else DEFAULT_KERNEL)

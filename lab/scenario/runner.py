@@ -11,9 +11,10 @@ import pytest
 from lab.errors import LabError, UsageError
 from lab.journal import Journal
 from lab.scenario import plugin
-from lab.scenario.workbench import Subject
+from lab.scenario.subject import Subject
 
 SUITE = Path(__file__).parent / "suite"
+INI = Path(__file__).parent / "pytest.ini"
 FAILED = 1
 
 
@@ -89,8 +90,8 @@ def run(
         "-p",
         "no:cacheprovider",
         f"--rootdir={SUITE}",
-        "-o",
-        "filterwarnings=error",
+        "-c",
+        str(INI),
         *options,
     ]
     status = pytest.main(arguments, plugins=[collector])

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
-
-import msgspec
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from lab import build, image, source
 from lab.cache import Cache
+from lab.errors import LabError
 from lab.journal import Journal
-from lab.machine.machine import Machine, Setup
-from lab.machine.spec import MachineSpec
+from lab.scenario.subject import Subject
 from lab.settings import Settings
 
-DEFAULT_KERNEL = "2.3.99-pre3"
+if TYPE_CHECKING:  # a build needs nothing of a machine, and should not wait for its imports
+    from lab.machine.machine import Machine, Setup
+    from lab.machine.spec import MachineSpec
 
-
-class Subject(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be tested: a kernel by name (or whatever `tree` is), and how to build it."""
-
-    name: str | None = DEFAULT_KERNEL
-    tree: Path | None = None
-    sha256: str | None = None
-    accept_changed: bool = False
-    cc: str | None = None
-    fragments: tuple[Path, ...] = ()
-    patches: tuple[Path, ...] = ()
+T = TypeVar("T")
 
 
 class Workbench:
@@ -42,6 +33,7 @@ class Workbench:
         self.run = run
         self.cache = Cache(settings.cache)
         self._tree: source.Tree | None = None
+        self._failures: dict[str, LabError] = {}
         self._kernels: dict[str, build.Kernel] = {}
         self._machines: dict[MachineSpec, Machine] = {}
         self._open = ExitStack()
@@ -58,27 +50,45 @@ class Workbench:
     def tree(self) -> source.Tree:
         """Return the subject's pristine tree."""
         if self._tree is None:
-            subject = self.subject
-            with self.journal.stage("source", subject.name or str(subject.tree)):
-                self._tree = source.obtain(
-                    subject.name,
-                    tree=subject.tree,
-                    sha256=subject.sha256,
-                    accept_changed=subject.accept_changed,
-                    settings=self.settings,
-                    journal=self.journal,
-                )
+            self._tree = self._once("source", self._obtain)
         return self._tree
+
+    def _obtain(self) -> source.Tree:
+        subject = self.subject
+        with self.journal.stage("source", subject.name or str(subject.tree)):
+            return source.obtain(
+                subject.name,
+                tree=subject.tree,
+                sha256=subject.sha256,
+                accept_changed=subject.accept_changed,
+                settings=self.settings,
+                journal=self.journal,
+            )
+
+    def _once(self, name: str, make: Callable[[], T]) -> T:
+        """Make something; what failed before fails again at once, so that a suite does not repeat a long build."""
+        if name in self._failures:
+            raise self._failures[name]
+        try:
+            return make()
+        except LabError as error:
+            self._failures[name] = error
+            raise
 
     def kernel(self, variant: str = "up") -> build.Kernel:
         """Return the subject's kernel with kvmd, for one processor ("up") or several ("smp")."""
         if variant not in self._kernels:
-            subject = self.subject
-            plan = build.Plan(
-                tree=self.tree(), variant=variant, fragments=subject.fragments, patches=subject.patches, cc=subject.cc
+            self._kernels[variant] = self._once(
+                f"kernel {variant}", lambda: build.build(self.plan(variant), self.settings, self.journal)
             )
-            self._kernels[variant] = build.build(plan, self.settings, self.journal)
         return self._kernels[variant]
+
+    def plan(self, variant: str) -> build.Plan:
+        """Return what `kernel` would build."""
+        subject = self.subject
+        return build.Plan(
+            tree=self.tree(), variant=variant, fragments=subject.fragments, patches=subject.patches, cc=subject.cc
+        )
 
     def image(self, swap_mib: int) -> image.Image:
         """Return the guest's disks."""
@@ -90,6 +100,8 @@ class Workbench:
         if known is not None:
             known.restore()
             return known
+        from lab.machine.machine import Machine
+
         machine = Machine.restored(**self.setup(spec))
         self._open.callback(machine.close)
         self._machines[spec] = machine
@@ -97,6 +109,8 @@ class Workbench:
 
     def setup(self, spec: MachineSpec) -> Setup:
         """Return the arguments of `Machine.boot` and `Machine.restored` for this subject."""
+        from lab.machine.machine import Setup
+
         kernel = self.kernel("smp" if spec.cpus > 1 else "up")
         disks = self.image(spec.swap_mib)
         return Setup(

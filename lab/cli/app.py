@@ -1,0 +1,57 @@
+"""The entry point: sub-commands, errors and exit codes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+
+import typer
+from typer.exceptions import TyperException
+
+from lab.cli import housekeeping, machines, stages
+from lab.errors import LabError, UsageError
+
+INTERRUPTED = 130
+TERMINATED = 143
+
+app = typer.Typer(
+    name="kvmd-lab",
+    help="A lab for historical kernels: port a tree of 2000 to today's gcc, boot it in QEMU, judge it from Python.",
+    epilog="Exit codes: 0 passed, 1 a scenario failed, 2 usage, 3 source, 4 port, 5 config, 6 compile, 7 audit, "
+    "8 host or QEMU, 9 boot, 10 guest fault, 130 interrupted.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+stages.register(app)
+machines.register(app)
+housekeeping.register(app)
+
+
+def main() -> None:
+    """Run the command line and leave with the exit code of the error's kind."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        status = app(standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        sys.exit(_say("interrupted", INTERRUPTED))
+    except TyperException as error:
+        sys.exit(_say(f"kvmd-lab: {error.format_message()}\n  try: kvmd-lab --help", UsageError.exit_code))
+    except LabError as error:
+        sys.exit(_say(f"kvmd-lab: {error}", error.exit_code))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> None:
+    """Let every `with` put its things away before SIGTERM ends us."""
+    sys.exit(TERMINATED)
+
+
+def _say(text: str, status: int) -> int:
+    print(text, file=sys.stderr)  # noqa: T201
+    return status

@@ -1,0 +1,77 @@
+"""What the sub-commands share: options, the subject they describe, the journal's terminal view, output."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+
+from lab.journal import Journal
+from lab.scenario.subject import DEFAULT_KERNEL, Subject
+from lab.settings import Settings
+
+if TYPE_CHECKING:
+    from lab.scenario.workbench import Workbench
+
+Name = Annotated[str | None, typer.Argument(metavar="KERNEL", help="A kernel's name, such as 2.3.99-pre3.")]
+KernelName = Annotated[str | None, typer.Option("--kernel", metavar="NAME", help="A kernel's name: 2.3.99-pre3.")]
+TreePath = Annotated[Path | None, typer.Option("--tree", metavar="PATH", help="Its source: a folder or a tarball.")]
+Pin = Annotated[str | None, typer.Option("--sha256", metavar="HEX", help="What the tarball must be.")]
+Changed = Annotated[bool, typer.Option("--accept-changed", help="Go on with a tree that changed since its first use.")]
+Compiler = Annotated[str | None, typer.Option("--cc", metavar="CC", help="The compiler, such as gcc-11.")]
+Smp = Annotated[bool, typer.Option("--smp", help="For several processors.")]
+Fragments = Annotated[list[Path] | None, typer.Option("--fragment", metavar="FILE", help="More configuration options.")]
+Patches = Annotated[list[Path] | None, typer.Option("--patch", metavar="FILE", help="A unified diff, on top.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON value and nothing else.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")]
+Cpus = Annotated[int, typer.Option("--cpus", metavar="N", help="Processors.")]
+Ram = Annotated[int, typer.Option("--ram", metavar="MIB", help="The guest's memory.")]
+Swap = Annotated[int, typer.Option("--swap", metavar="MIB", help="Its swap disk.")]
+
+
+def subject(
+    name: str | None = None,
+    tree: Path | None = None,
+    *,
+    sha256: str | None = None,
+    accept_changed: bool = False,
+    cc: str | None = None,
+    fragments: list[Path] | None = None,
+    patches: list[Path] | None = None,
+) -> Subject:
+    """Put the options together; without a name a given tree is taken for whatever it is."""
+    return Subject(
+        name=name or (None if tree else DEFAULT_KERNEL),
+        tree=tree,
+        sha256=sha256,
+        accept_changed=accept_changed,
+        cc=cc,
+        fragments=tuple(fragments or ()),
+        patches=tuple(patches or ()),
+    )
+
+
+@contextmanager
+def bench(of: Subject, *, quiet: bool = False, run: Path | None = None) -> Iterator[Workbench]:
+    """Open a workbench whose stages are told on standard error, unless `quiet`."""
+    from lab.report.lines import tell
+    from lab.scenario.workbench import Workbench
+
+    with Journal(None if run is None else run / "journal.jsonl") as journal:
+        if not quiet:
+            journal.listen(tell(sys.stderr))
+        with Workbench(of, Settings.from_environment(), journal, run) as opened:
+            yield opened
+
+
+def say(value: Any, *, as_json: bool, text: str = "") -> None:
+    """Print `value` as JSON, or `text` for people."""
+    if as_json:
+        print(msgspec.json.format(msgspec.json.encode(value, enc_hook=str)).decode())  # noqa: T201
+    elif text:
+        print(text)  # noqa: T201

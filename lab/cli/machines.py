@@ -1,0 +1,130 @@
+"""Sub-commands that start a machine: boot, shell, run, demo, bench."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lab.cli import common
+from lab.cli.common import AsJson, Changed, Compiler, Cpus, DryRun, KernelName, Name, Ram, Swap, TreePath
+
+
+def register(app: typer.Typer) -> None:
+    """Add the sub-commands."""
+    for command in (boot, shell, run, demo, bench):
+        app.command()(command)
+
+
+def boot(
+    name: Name = None,
+    tree: TreePath = None,
+    cpus: Cpus = 1,
+    ram: Ram = 16,
+    swap: Swap = 96,
+    cc: Compiler = None,
+    accept_changed: Changed = False,
+    as_json: AsJson = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Boot a kernel until its agent answers, show the console, and stop."""
+    import time
+
+    from lab.machine.machine import Machine
+    from lab.machine.spec import MachineSpec
+
+    spec = MachineSpec(cpus=cpus, ram_mib=ram, swap_mib=swap)
+    with common.bench(common.subject(name, tree, cc=cc, accept_changed=accept_changed), quiet=as_json) as bench:
+        setup = bench.setup(spec)
+        if dry_run:
+            machine = Machine(**setup)
+            common.say({"by_hand": machine.by_hand()}, as_json=as_json, text=machine.by_hand())
+            return
+        begin = time.monotonic()
+        with Machine.boot(**setup) as machine:
+            seconds = time.monotonic() - begin
+            lines = machine.console.lines
+            value = {"seconds": seconds, "console": lines, "by_hand": machine.by_hand()}
+            text = "\n".join(lines) + f"\n\nready after {seconds:.2f} s; by hand:\n{machine.by_hand()}"
+            common.say(value, as_json=as_json, text=text)
+
+
+def shell(name: Name = None, tree: TreePath = None, cpus: Cpus = 1, ram: Ram = 16, swap: Swap = 96) -> None:
+    """Boot a kernel and give a Python prompt with `machine`, `agent`, `worker` and `kvmd` at hand."""
+    import code
+
+    from lab.machine.spec import MachineSpec
+    from lab.scenario.kvmd import Kvmd
+
+    with common.bench(common.subject(name, tree)) as bench:
+        machine = bench.machine(MachineSpec(cpus=cpus, ram_mib=ram, swap_mib=swap))
+        machine.agent.swapon()
+        worker = machine.agent.spawn()
+        names = {"machine": machine, "agent": machine.agent, "worker": worker, "kvmd": Kvmd(worker)}
+        banner = (
+            f"Python with {', '.join(names)}. Try agent.sysinfo(), kvmd.stats(), machine.restore(). Ctrl-D ends it."
+        )
+        code.interact(banner=banner, local=names, exitmsg="")
+
+
+def run(
+    scenario: Annotated[list[str] | None, typer.Argument(metavar="SCENARIO", help="Names, or paths of tests.")] = None,
+    kernel: KernelName = None,
+    tree: TreePath = None,
+    cc: Compiler = None,
+    cpus: Annotated[int | None, typer.Option(metavar="N", help="Processors (default 1).")] = None,
+    ram: Annotated[int | None, typer.Option(metavar="MIB", help="The guest's memory (default 16).")] = None,
+    swap: Annotated[int | None, typer.Option(metavar="MIB", help="Its swap disk (default 96).")] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Of the patterns (default: drawn and printed).")] = None,
+    seeds: Annotated[int, typer.Option(metavar="N", help="Run each seeded scenario with N seeds.")] = 1,
+    accept_changed: Changed = False,
+    listing: Annotated[bool, typer.Option("--list", help="List the scenarios.")] = False,
+    as_json: AsJson = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Run scenarios (all, if none is named) and leave journal, console logs and JUnit in the run's folder."""
+    from lab.scenario import runner
+    from lab.scenario.session import run_scenarios
+
+    if listing or dry_run:
+        wanted = runner.paths(scenario or ()) if dry_run else runner.names()
+        common.say(wanted, as_json=as_json, text="\n".join(wanted))
+        return
+    given = {"--cpus": cpus, "--ram": ram, "--swap": swap, "--seed": seed, "--seeds": seeds}
+    options = [f"{option}={value}" for option, value in given.items() if value is not None]
+    chosen = common.subject(kernel, tree, cc=cc, accept_changed=accept_changed)
+    result = run_scenarios(chosen, scenario or (), options, view="none" if as_json else "pytest")
+    common.say(result, as_json=as_json, text=f"the run's folder: {result.folder}")
+    raise SystemExit(result.outcome.exit_code)
+
+
+def demo(kernel: KernelName = None, tree: TreePath = None, cpus: Cpus = 1) -> None:
+    """Run the whole road: port, build, boot, put under swap pressure, judge; and tell what happens."""
+    from lab.scenario.session import run_scenarios
+
+    chosen = common.subject(kernel, tree)
+    result = run_scenarios(chosen, (), [f"--cpus={cpus}", "--samples"], view="live")
+    raise SystemExit(result.outcome.exit_code)
+
+
+def bench(
+    name: Name = None,
+    tree: TreePath = None,
+    figure: Annotated[list[str] | None, typer.Option("--only", help="Only these figures.")] = None,
+    cpus: Cpus = 1,
+    cc: Compiler = None,
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the JSON there as well.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure what the lab costs: build, boot, restore, round trips, the kvmd scenario. Medians, in one run."""
+    from lab.report.bench import measure, table
+
+    with common.bench(common.subject(name, tree, cc=cc), quiet=True) as opened:
+        figures = measure(opened, cpus=cpus, only=figure or (), tell=lambda line: print(line, file=sys.stderr))  # noqa: T201
+        if output is not None:
+            import msgspec
+
+            output.write_bytes(msgspec.json.format(msgspec.json.encode(figures)))
+        common.say(figures, as_json=as_json, text=table(figures))

@@ -1,0 +1,50 @@
+"""Which host tools there are, and which Debian packages bring those that are missing."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+import msgspec
+
+from lab.settings import Settings
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One tool: found or not, its version (or what is wrong), and the package that brings it."""
+
+    tool: str
+    found: bool
+    detail: str
+    package: str
+
+
+# Tool, the argument that makes it say its version, and Debian's package.
+TOOLS = (
+    ("make", "--version", "make"),
+    ("ld", "--version", "binutils"),
+    ("objdump", "--version", "binutils"),
+    ("gzip", "--version", "gzip"),
+    ("mke2fs", "-V", "e2fsprogs"),
+    ("debugfs", "-V", "e2fsprogs"),
+    ("git", "--version", "git"),
+)
+
+
+def examine(settings: Settings | None = None) -> list[Check]:
+    """Look at every tool that some stage needs."""
+    settings = settings or Settings.from_environment()
+    own = ((settings.cc, "--version", _package_of(settings.cc)), (settings.qemu, "--version", "qemu-system-x86"))
+    return [_check(*tool) for tool in (*own, *TOOLS)]
+
+
+def _package_of(cc: str) -> str:
+    return cc if cc.startswith("gcc-") else "gcc"
+
+
+def _check(tool: str, argument: str, package: str) -> Check:
+    if shutil.which(tool) is None:
+        return Check(tool, found=False, detail=f"in the package {package}", package=package)
+    done = subprocess.run([tool, argument], capture_output=True, text=True, check=False)
+    lines = (done.stdout or done.stderr).splitlines()
+    return Check(tool, found=True, detail=lines[0] if lines else "", package=package)

@@ -1,0 +1,194 @@
+"""Figures about the lab itself, measured in one run: medians, so that one slow moment of the host does not count."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import msgspec
+
+from lab import port
+from lab.build import build
+from lab.build.config import configure, parse
+from lab.build.make import make
+from lab.build.toolchain import toolchain
+from lab.journal import Journal
+from lab.machine import protocol
+from lab.machine.machine import Machine
+from lab.machine.spec import MachineSpec
+from lab.scenario.kvmd import Kvmd
+from lab.scenario.workbench import Workbench
+
+ROUNDS = 20
+PINGS = 2000
+Tell = Callable[[str], None]
+
+
+class Figure(msgspec.Struct, frozen=True):
+    """One figure: the median of `rounds` measurements, the limit that the lab sets itself, and the unit of both."""
+
+    name: str
+    median: float
+    limit: float | None
+    unit: str
+    rounds: int
+    worst: float
+
+    @property
+    def kept(self) -> bool:
+        """Whether the limit is kept."""
+        return self.limit is None or self.median <= self.limit
+
+
+def _figure(name: str, values: Sequence[float], limit: float | None, unit: str = "s") -> Figure:
+    return Figure(name, statistics.median(values), limit, unit, len(values), max(values))
+
+
+@contextmanager
+def _clock(values: list[float]) -> Iterator[None]:
+    begin = time.monotonic()
+    yield
+    values.append(time.monotonic() - begin)
+
+
+class _Bench:
+    def __init__(self, bench: Workbench, cpus: int) -> None:
+        self.bench = bench
+        self.spec = MachineSpec(cpus=cpus)
+        self.variant = "smp" if cpus > 1 else "up"
+
+    def build_cold(self) -> Iterator[Figure]:
+        """A build with nothing in the cache but the tree, against make alone in a tree that was ported before."""
+        bench = self.bench
+        bench.tree()
+        bare: list[float] = []
+        whole: list[float] = []
+        for _ in range(3):
+            with TemporaryDirectory(prefix="kvmd-lab-bench-", dir=self._scratch()) as folder:
+                self._bare_make(Path(folder), bare)
+                settings = msgspec.structs.replace(bench.settings, cache=Path(folder) / "cache")
+                with _clock(whole):
+                    build(bench.plan(self.variant), settings, Journal())
+        yield _figure("build, cold", whole, None)
+        yield _figure("bare make of the same tree", bare, None)
+        ratios = [ours / theirs for ours, theirs in zip(whole, bare, strict=True)]
+        yield _figure("build, cold, against bare make", ratios, 1.1, "times")
+
+    def _bare_make(self, folder: Path, values: list[float]) -> None:
+        bench = self.bench
+        tools = toolchain(bench.subject.cc or bench.settings.cc)
+        work, log = folder / "bare", folder / "bare.log"
+        port.port(bench.tree(), work, port.own_ledger(), (), Journal())
+        kernel = bench.kernel(self.variant)
+        configure(work, parse(kernel.config.read_text()), Journal(), log)
+        with _clock(values):
+            make(work, tools, bench.settings.jobs, Journal(), log)
+
+    def _scratch(self) -> Path:
+        self.bench.settings.cache.mkdir(parents=True, exist_ok=True)
+        return self.bench.settings.cache
+
+    def build_warm(self) -> Iterator[Figure]:
+        """The same build again: nothing has changed."""
+        values: list[float] = []
+        self.bench.kernel(self.variant)
+        for _ in range(ROUNDS):
+            fresh = Workbench(self.bench.subject, self.bench.settings, Journal())
+            with _clock(values):
+                fresh.kernel(self.variant)
+        yield _figure("build, nothing changed", values, 0.5)
+
+    def boot(self) -> Iterator[Figure]:
+        """Cold boots to a ready agent."""
+        values: list[float] = []
+        setup = self.bench.setup(self.spec)
+        for _ in range(ROUNDS):
+            begin = time.monotonic()
+            with Machine.boot(**setup):
+                values.append(time.monotonic() - begin)
+        yield _figure("cold boot to a ready agent", values, 0.8)
+
+    def restore(self) -> Iterator[Figure]:
+        """Restores, in place and in new processes."""
+        setup = self.bench.setup(self.spec)
+        fresh: list[float] = []
+        placed: list[float] = []
+        with Machine.restored(**setup) as machine:
+            for _ in range(ROUNDS):
+                with _clock(placed):
+                    machine.restore()
+        for _ in range(ROUNDS):
+            begin = time.monotonic()
+            with Machine.restored(**setup):
+                fresh.append(time.monotonic() - begin)
+        yield _figure("restore to ready, in place", [1e3 * value for value in placed], 25, "ms")
+        yield _figure("restore to ready, new process", [1e3 * value for value in fresh], 120, "ms")
+
+    def round_trip(self) -> Iterator[Figure]:
+        """Round trips to the agent, while the guest idles and while it swaps."""
+        machine = self.bench.machine(self.spec)
+        machine.agent.swapon()
+        yield from _quantiles("agent round trip", self._pings(machine, lambda: False))
+        pressed = machine.agent.spawn()
+        size = 2 * self.spec.ram_mib << 20
+        under_way = pressed.submit(protocol.Op.MEM_PRESSURE, protocol.TRIPLE.pack(size, 1, 8))
+        values = self._pings(machine, lambda: under_way.done)
+        machine.agent.kill(pressed.task)
+        yield from _quantiles("agent round trip while the guest swaps", values)
+
+    @staticmethod
+    def _pings(machine: Machine, over: Callable[[], bool]) -> list[float]:
+        values: list[float] = []
+        while len(values) < PINGS and not over():
+            with _clock(values):
+                machine.agent.ping()
+        return [1e3 * value for value in values]
+
+    def regions(self) -> Iterator[Figure]:
+        """The scenario kvmd_regions, after restore, each time with another seed."""
+        from lab.scenario.suite.test_kvmd_regions import test_kvmd_regions
+
+        values: list[float] = []
+        for seed in range(ROUNDS):
+            machine = self.bench.machine(self.spec)
+            machine.agent.swapon()
+            with _clock(values):
+                test_kvmd_regions(machine, Kvmd(machine.agent.spawn()), seed)
+        yield _figure("scenario kvmd_regions", values, 1.5)
+
+
+def _quantiles(name: str, values: list[float]) -> Iterator[Figure]:
+    cuts = statistics.quantiles(values, n=100)
+    yield Figure(f"{name}, median", statistics.median(values), 1.0, "ms", len(values), max(values))
+    yield Figure(f"{name}, 99th percentile", cuts[98], 5.0, "ms", len(values), max(values))
+
+
+def measure(bench: Workbench, *, cpus: int, only: Sequence[str], tell: Tell) -> list[Figure]:
+    """Measure all figures, or those whose group is named in `only`: build_cold, build_warm, boot, ..."""
+    found = _Bench(bench, cpus)
+    groups = {
+        group.__name__: group
+        for group in (found.build_warm, found.boot, found.restore, found.round_trip, found.regions, found.build_cold)
+    }
+    figures = []
+    for name in only or groups:
+        tell(f"measuring {name} ...")
+        figures += list(groups[name]())
+    return figures
+
+
+def table(figures: Sequence[Figure]) -> str:
+    """Lay the figures out as text: name, median, limit, verdict."""
+    lines = [f"{'figure':<52} {'median':>9} {'worst':>9} {'limit':>7}  unit   rounds"]
+    for figure in figures:
+        limit = "" if figure.limit is None else f"{figure.limit:g}"
+        verdict = "" if figure.kept else "  MISSED"
+        lines.append(
+            f"{figure.name:<52} {figure.median:>9.3f} {figure.worst:>9.3f} {limit:>7}  {figure.unit:<6}"
+            f" {figure.rounds}{verdict}"
+        )
+    return "\n".join(lines)

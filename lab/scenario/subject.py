@@ -1,0 +1,21 @@
+"""What is to be tested, as a value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+DEFAULT_KERNEL = "2.3.99-pre3"
+
+
+class Subject(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be tested: a kernel by name (or whatever `tree` is), and how to build it."""
+
+    name: str | None = DEFAULT_KERNEL
+    tree: Path | None = None
+    sha256: str | None = None
+    accept_changed: bool = False
+    cc: str | None = None
+    fragments: tuple[Path, ...] = ()
+    patches: tuple[Path, ...] = ()
