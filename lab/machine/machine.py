@@ -26,6 +26,7 @@ READY = r"lab: agent ready"
 BOOT_SECONDS = 30.0
 RESTORE_SECONDS = 10.0
 _LIVE = (MachineState.RUNNING, MachineState.STOPPED)
+_DISTURBING = ("block", "chardev-", "device_", "object-", "qom-set")  # what a snapshot does not put back
 _EIP = re.compile(r"EIP=([0-9a-f]{8})")
 
 
@@ -77,6 +78,7 @@ class Machine:
         self._overlays: Overlays | None = None
         self._entry: Path | None = None
         self._saved = False
+        self._disturbed = False
         self._baseline = BlockStats()
 
     @classmethod
@@ -151,7 +153,12 @@ class Machine:
         self._live("checking the machine").watch.check()
 
     def qmp(self, command: str, deadline: float = COMMAND_SECONDS, **arguments: object) -> Any:
-        """Return the value of a QMP command; underscores in argument names stand for hyphens."""
+        """Return the value of a QMP command; underscores in argument names stand for hyphens.
+
+        Faults put into a disk (`blockdev-add`, `blockdev-reopen` on the nodes "root" and "swap") are gone after the
+        next restore of a machine made by `restored`, since that then starts a new QEMU.
+        """
+        self._disturbed = self._disturbed or command.startswith(_DISTURBING)
         names = {name.replace("_", "-"): value for name, value in arguments.items()}
         return self._live(f"QMP {command}").qmp.execute(command, names, deadline)
 
@@ -186,7 +193,7 @@ class Machine:
         self._saved = True
 
     def restore(self) -> None:
-        """Put the guest back to its snapshot: in place if QEMU is alive, else in a new process.
+        """Put the guest back to its snapshot: in place, or in a new process if QEMU is dead or its disks were changed.
 
         Lines, faults, block statistics, requests under way and workers of the time
         before are forgotten. MachineError: the machine is dead, and was booted rather than restored.
@@ -194,7 +201,7 @@ class Machine:
         demand(self.state, *_LIVE, MachineState.DEAD, doing="restoring the snapshot")
         if not self._saved:
             raise MachineError("there is no snapshot", doing="restoring", hint="call snapshot() after boot()")
-        if self.state is not MachineState.DEAD:
+        if self.state is not MachineState.DEAD and not (self._disturbed and self._entry):
             self._restore_in_place()
         elif self._entry is not None:
             self._start_from_entry()
@@ -291,6 +298,7 @@ class Machine:
 
     def _start(self, overlays: Overlays, load: str = "") -> None:
         self._drop_session()
+        self._state = MachineState.STARTING
         self._overlays = overlays
         self._session = Session(
             self.settings.qemu,
@@ -305,6 +313,7 @@ class Machine:
             load=load,
         )
         self._state = MachineState.RUNNING
+        self._disturbed = False
 
     def _drop_session(self) -> None:
         session, self._session = self._session, None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from lab.errors import AgentError, BootError, GuestFault, MachineError, SubjectError
+from lab.errors import AgentError, BootError, GuestFault, HostError, MachineError, SubjectError
 from lab.machine.line import RefusedError
 from lab.machine.machine import Machine, Setup
 from lab.machine.oops import ConsoleFault
@@ -126,6 +127,31 @@ def test_late_reply_behind_another_reaches_its_own_request(setup: Callable[..., 
         first = machine.agent.submit(Op.PING, b"first")
         second = machine.agent.submit(Op.PING, b"second")
         assert (second.result(), first.result()) == (b"second", b"first")
+
+
+def break_swap_writes(machine: Machine, number: int) -> None:
+    """Let every write to the swap disk's overlay fail with an errno."""
+    rules = [{"event": "write_aio", "errno": number}]
+    machine.qmp("blockdev-add", driver="blkdebug", node_name="swap-fault", image="swap-file", inject_error=rules)
+    node = {"driver": "qcow2", "node-name": "swap", "file": "swap-fault", "backing": "swap-image"}
+    machine.qmp("blockdev-reopen", options=[node])
+
+
+def test_full_host_disk_is_a_host_error_from_the_waiting_request(machine: Machine) -> None:
+    break_swap_writes(machine, errno.ENOSPC)
+    with pytest.raises(HostError, match="No space left on device") as caught:
+        machine.agent.sync(deadline=20.0)
+    assert "KVMD_LAB_CACHE" in caught.value.hint
+
+
+def test_broken_disk_is_for_the_guest_to_see_and_gone_after_restore(machine: Machine) -> None:
+    break_swap_writes(machine, errno.EIO)
+    with pytest.raises(RefusedError):
+        machine.agent.sync(deadline=20.0)
+    counted = machine.block_stats().swap.failed_writes
+    machine.restore()
+    machine.agent.sync()
+    assert counted == 1
 
 
 def test_unknown_operation_is_refused_by_name(machine: Machine) -> None:
