@@ -23,6 +23,7 @@ _HOST_TROUBLE = {
     errno.ENOSPC: ("the disk is full", "free some space, or set KVMD_LAB_CACHE to a folder on another disk"),
     errno.EDQUOT: ("the disk quota is used up", "free some space, or set KVMD_LAB_CACHE to a folder elsewhere"),
     errno.EROFS: ("the file system is read-only", "set KVMD_LAB_CACHE to a folder that can be written"),
+    errno.ENOTDIR: ("a file is where a folder should be", "set KVMD_LAB_CACHE to a folder"),
     errno.EACCES: ("permission denied", "set KVMD_LAB_CACHE to a folder that can be written"),
 }
 
@@ -88,7 +89,8 @@ class Cache:
             entry = self.root / kind / key
             fresh = self.root / kind / f".new-{key}-{os.getpid()}"
             with host_trouble(f"storing {kind} in {self.root}"):
-                shutil.rmtree(fresh, ignore_errors=True)
+                for left in fresh.parent.glob(f".new-{key}-*"):  # by somebody who was killed: the lock is ours
+                    shutil.rmtree(left, ignore_errors=True)
                 fresh.mkdir(parents=True)
                 try:
                     make(fresh)

@@ -64,7 +64,7 @@ def run(
         alarm = threading.Timer(timeout, _end_late, (child, late))
         alarm.start()
         try:
-            _feed(child, stdin)
+            threading.Thread(target=_feed, args=(child, stdin), daemon=True).start()
             _drain(child, sink, on_line)
             status = child.wait()
         finally:
@@ -115,8 +115,11 @@ def _end_late(child: subprocess.Popen[bytes], late: threading.Event) -> None:
 
 
 def _kill(child: subprocess.Popen[bytes]) -> None:
-    """Kill a child that leads its own process group, with all that it started, unless it has ended."""
-    if child.poll() is None:
+    """Kill a child that leads its own process group, with all that it started, also when it ended before them.
+
+    Until it is waited for nobody else can get its number.
+    """
+    if child.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)
 

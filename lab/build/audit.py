@@ -119,6 +119,8 @@ def _exception_table(elf: Any, symbols: dict[str, Any]) -> tuple[int, list[str]]
     if [where for where, _ in entries] != sorted(where for where, _ in entries):
         findings.append("the exception table is not sorted: lookups by bisection will miss entries")
     # .text.init behind _end of text holds code as well until it is freed; faults are expected only in what stays.
+    if not {"_text", "_etext"} <= symbols.keys():
+        return len(entries), [*findings, "there is no symbol _text or _etext, so nothing says where the text is"]
     low, high = symbols["_text"]["st_value"], symbols["_etext"]["st_value"]
     stray = [where for where, target in entries if not (low <= where < high and low <= target < high)]
     if stray:
@@ -138,13 +140,16 @@ def _sections(elf: Any) -> list[str]:
 
 def _symbols(elf: Any, symbols: dict[str, Any]) -> list[str]:
     findings = [f"symbol {name} has no place in this kernel" for name in symbols if name.startswith("__stack_chk")]
-    text = elf.get_section_by_name(".text")
-    base, raw = text["sh_addr"], text.data()
+    code = {
+        index: (section["sh_addr"], section.data())
+        for index, section in enumerate(elf.iter_sections())
+        if section.name.startswith(".text")
+    }
     for name, symbol in symbols.items():
+        base, raw = code.get(symbol["st_shndx"], (0, b""))
         at = symbol["st_value"] - base
         if symbol["st_info"]["type"] == "STT_FUNC" and raw[at : at + 4] == b"\xf3\x0f\x1e\xfb":
-            findings.append(f"{name} begins with endbr32")
-            break
+            return [*findings, f"{name} begins with endbr32"]
     return findings
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from lab import process
+from lab.build.place import environment
 from lab.errors import CompileError, ConfigError
 from lab.journal import Journal
 
@@ -16,13 +17,15 @@ _UNSET = re.compile(r"# (CONFIG_\w+) is not set")
 
 def parse(text: str) -> dict[str, str]:
     """Read options and their values; "n" stands for "is not set"."""
-    options = {}
+    return dict(_options(text))
+
+
+def _options(text: str) -> Iterator[tuple[str, str]]:
     for line in text.splitlines():
         if match := _SET.fullmatch(line.strip()):
-            options[match[1]] = match[2]
+            yield match[1], match[2]
         elif match := _UNSET.fullmatch(line.strip()):
-            options[match[1]] = "n"
-    return options
+            yield match[1], "n"
 
 
 def merge(fragments: Sequence[Path]) -> dict[str, str]:
@@ -30,10 +33,9 @@ def merge(fragments: Sequence[Path]) -> dict[str, str]:
     options: dict[str, str] = {}
     origin: dict[str, Path] = {}
     for path in fragments:
-        text = path.read_text(encoding="utf-8")
-        asked = parse(text)
+        text = _read(path)
         _refuse_strange_lines(path, text)
-        for name, value in asked.items():
+        for name, value in _options(text):
             if options.get(name, value) != value:
                 raise ConfigError(
                     f"{origin[name].name} wants {name}={options[name]}, {path.name} wants {name}={value}",
@@ -43,6 +45,14 @@ def merge(fragments: Sequence[Path]) -> dict[str, str]:
             options[name] = value
             origin[name] = path
     return options
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        what = f"{path} cannot be read ({error.strerror if isinstance(error, OSError) else error})"
+        raise ConfigError(what, doing="merging configuration fragments") from error
 
 
 def _refuse_strange_lines(path: Path, text: str) -> None:
@@ -67,7 +77,7 @@ def configure(tree: Path, options: Mapping[str, str], journal: Journal, log: Pat
     path.write_text(render(options), encoding="utf-8")
     # The scripts ask on standard input for each option that is new to them; an empty line takes the default.
     argv = ["make", "ARCH=i386", "oldconfig"]
-    if process.run(argv, cwd=tree, log=log, journal=journal, stdin=b"\n" * 5000) != 0:
+    if process.run(argv, cwd=tree, log=log, journal=journal, env=environment(tree), stdin=b"\n" * 5000) != 0:
         raise CompileError("make oldconfig failed", doing="configuring the kernel", log=log)
     text = path.read_text(encoding="utf-8", errors="replace")
     final = parse(text)

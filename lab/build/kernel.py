@@ -6,6 +6,8 @@ worked in, by everything but kvmd: a change in kvmd alone is copied into it, and
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import shutil
 import time
@@ -14,15 +16,16 @@ from pathlib import Path
 
 import msgspec
 
-from lab import port, resources
+from lab import port
 from lab.build.audit import Audit, audit
 from lab.build.config import configure, merge, render
-from lab.build.make import make
-from lab.build.toolchain import Toolchain, toolchain
+from lab.build.make import depend, make
+from lab.build.place import bearable
+from lab.build.toolchain import Toolchain, check_host_programs, toolchain
 from lab.cache import Cache, digest, file_digest, host_trouble
-from lab.errors import AuditError, ConfigError
+from lab.errors import AuditError, CompileError, ConfigError, PortError
 from lab.journal import Journal
-from lab.port.ledger import Ledger
+from lab.port.ledger import Ledger, Record, read_installed
 from lab.settings import Settings
 from lab.source import Tree
 
@@ -31,7 +34,10 @@ _BUILDING = ".kvmd-lab-building"  # there while make works: a tree that still ha
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What to build: a tree, a variant ("up" or "smp"), with kvmd or not, further fragments and patches, a compiler."""
+    """What to build: a tree, a variant ("up" or "smp"), with kvmd or not, further fragments and patches, a compiler.
+
+    `ledger` is the folder of another ledger than the project's own, with its configuration fragments in `config/`.
+    """
 
     tree: Tree
     variant: str = "up"
@@ -39,6 +45,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     fragments: tuple[Path, ...] = ()
     patches: tuple[Path, ...] = ()
     cc: str | None = None
+    ledger: Path | None = None
 
 
 class Kernel(msgspec.Struct, frozen=True):
@@ -59,6 +66,10 @@ class Kernel(msgspec.Struct, frozen=True):
         """Whether it runs more than one processor."""
         return self.variant == "smp"
 
+    def read_manifest(self) -> Manifest:
+        """Read what went into the kernel and what came out."""
+        return msgspec.json.decode(self.manifest.read_bytes(), type=Manifest)
+
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What went into a kernel and what came out, as manifest.json beside it."""
@@ -69,7 +80,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     tree_origin: str
     ledger: str
     records: tuple[str, ...]
-    patches: dict[str, str]
+    patches: tuple[tuple[str, str], ...]
     compiler: str
     flags: tuple[str, ...]
     compiled: int
@@ -103,22 +114,23 @@ class _Job:
         self.journal = journal
         self.cache = Cache(settings.cache)
         self.toolchain: Toolchain = toolchain(plan.cc or settings.cc)
-        self.ledger: Ledger = port.ledger()
+        self.ledger: Ledger = port.own_ledger() if plan.ledger is None else port.load(plan.ledger)
         self.options = merge(self._fragments())
-        self.patch_digests = {path.name: file_digest(path) for path in plan.patches}
+        self.patch_digests = tuple((path.name, _patch_digest(path)) for path in plan.patches)
         base = (
             plan.tree.digest,
             str(plan.tree.version),
             self.toolchain.identity,
             self.toolchain.command,
             render(self.options),
-            *(f"{name} {text}" for name, text in self.patch_digests.items()),
+            *(f"{name} {text}" for name, text in self.patch_digests),
         )
         self.key = digest(*base, self.ledger.digest)[:32]
-        self.work_key = digest(*base, _without_kvmd(self.ledger))[:32]
+        # A patch may have changed kvmd's files: then they cannot be copied into a tree that was built before.
+        self.work_key = digest(*base, self.ledger.digest if plan.patches else _without_kvmd(self.ledger))[:32]
 
     def _fragments(self) -> Sequence[Path]:
-        folder = resources.folder("kernel-patches") / "config"
+        folder = self.ledger.home / "config"
         names = ["base", self.plan.variant, *(["kvmd"] * self.plan.kvmd)]
         return [*(folder / f"{name}.config" for name in names), *self.plan.fragments]
 
@@ -142,43 +154,62 @@ class _Job:
             work = self.settings.cache / "work" / self.work_key
             log = self.settings.cache / "work" / f"{self.work_key}.log"
             log.unlink(missing_ok=True)
-            if (work / _BUILDING).exists() or not (work / ".config").exists():
+            if (work / _BUILDING).exists() or not work.exists():
                 self._prepare(work, log)
             else:
                 self._refresh(work)
-            (work / _BUILDING).touch()
-            expected = self._expected()
-            compiled = make(work, self.toolchain, self.settings.jobs, self.journal, log, expected)
-            (work / _BUILDING).unlink()
+            with bearable(work, log) as place:
+                compiled = self._compile(place, log)
             findings = self._audit(work, log)
             self._keep(work, target, log, findings, compiled, time.monotonic() - begin)
 
     def _prepare(self, work: Path, log: Path) -> None:
-        shutil.rmtree(work, ignore_errors=True)
+        """Make the work tree afresh: ported, configured, with its dependencies."""
+        check_host_programs(self.toolchain)
+        _clear_away(work)
         fresh = work.with_name(f"{work.name}.new")
-        shutil.rmtree(fresh, ignore_errors=True)
-        port.port(self.plan.tree, fresh, self.ledger, self.plan.patches, self.journal)
-        with self.journal.stage("configure", self.plan.variant):
-            configure(fresh, self.options, self.journal, log)
-        fresh.rename(work)
+        _clear_away(fresh)
+        try:
+            port.port(self.plan.tree, fresh, self.ledger, self.plan.patches, self.journal)
+            (fresh / _BUILDING).touch()
+            fresh.rename(work)
+        except BaseException:
+            shutil.rmtree(fresh, ignore_errors=True)
+            raise
+        with bearable(work, log) as place:
+            with self.journal.stage("configure", self.plan.variant):
+                configure(place, self.options, self.journal, log)
+            depend(place, self.toolchain, self.journal, log)
 
     def _refresh(self, work: Path) -> None:
         """Copy kvmd's files into a work tree that was built before; only what differs, so that make sees it."""
         for record in self.ledger.records:
-            if not record.install.startswith("kvmd/"):
+            if not _is_kvmd(record):
                 continue
-            source = resources.folder("kvmd") / record.install.partition("/")[2]
+            text = read_installed(self.ledger, record)
             for name in record.files:
-                if (work / name).read_bytes() != source.read_bytes():
-                    (work / name).write_bytes(source.read_bytes())
+                if (work / name).read_bytes() != text:
+                    (work / name).write_bytes(text)
+
+    def _compile(self, work: Path, log: Path) -> int:
+        """Let make do what there is to do; after a compiler's error the tree is fit to go on from, not after a kill."""
+        mark = work / _BUILDING
+        mark.touch()
+        try:
+            compiled = make(work, self.toolchain, self.settings.jobs, self.journal, log, self._expected())
+        except CompileError:
+            mark.unlink()
+            raise
+        mark.unlink()
+        return compiled
 
     def _expected(self) -> int | None:
-        """How many sources the last kernel of this variant took; a guess for the progress bar only."""
-        counts = [
-            manifest.compiled
-            for path in sorted((self.settings.cache / "kernels").glob("*/manifest.json"))
-            if (manifest := msgspec.json.decode(path.read_bytes(), type=Manifest)).variant == self.plan.variant
-        ]
+        """How many sources the largest kernel of this variant took; a guess for the progress bar only."""
+        counts = []
+        for path in (self.settings.cache / "kernels").glob("*/manifest.json"):
+            with contextlib.suppress(OSError, msgspec.MsgspecError):  # one of another version of the lab, or just gone
+                manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+                counts += [manifest.compiled] * (manifest.variant == self.plan.variant)
         return max(counts, default=None)
 
     def _audit(self, work: Path, log: Path) -> Audit:
@@ -209,7 +240,7 @@ class _Job:
             tree=self.plan.tree.digest,
             tree_origin=self.plan.tree.origin,
             ledger=self.ledger.digest,
-            records=tuple(record.id for record in self.ledger.records),
+            records=tuple(record.id for record in self.ledger.records if record.holds_for(self.plan.tree.version)),
             patches=self.patch_digests,
             compiler=self.toolchain.identity,
             flags=self.toolchain.flags,
@@ -221,7 +252,7 @@ class _Job:
         (target / "manifest.json").write_bytes(msgspec.json.format(msgspec.json.encode(manifest, enc_hook=str)))
 
 
-_INCLUDE = re.compile(r"^\s*#\s*include.*$", re.MULTILINE)
+_INCLUDE = re.compile(rb"^\s*#\s*include.*$", re.MULTILINE)
 
 
 def _without_kvmd(ledger: Ledger) -> str:
@@ -229,7 +260,25 @@ def _without_kvmd(ledger: Ledger) -> str:
     texts = [msgspec.json.encode(record) for record in ledger.records]
     for record in ledger.records:
         if record.install:
-            folder, _, name = record.install.partition("/")
-            text = (resources.folder(folder) / name).read_text(encoding="utf-8")
-            texts.append("\n".join(_INCLUDE.findall(text)).encode() if folder == "kvmd" else text.encode())
+            text = read_installed(ledger, record)
+            texts.append(b"\n".join(_INCLUDE.findall(text)) if _is_kvmd(record) else text)
     return digest(*texts)
+
+
+def _is_kvmd(record: Record) -> bool:
+    return record.install.startswith("kvmd/")
+
+
+def _patch_digest(path: Path) -> str:
+    try:
+        return file_digest(path)
+    except OSError as error:
+        raise PortError(f"{path} cannot be read ({error.strerror})", doing="reading your patches") from error
+
+
+def _clear_away(folder: Path) -> None:
+    """Remove a folder in which a compiler of a killed build may still be at work: out of the way first."""
+    if folder.exists():
+        aside = folder.with_name(f"{folder.name}.old-{os.getpid()}")
+        folder.rename(aside)
+        shutil.rmtree(aside, ignore_errors=True)

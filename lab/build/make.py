@@ -5,9 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 
 from lab import process
+from lab.build.place import environment
 from lab.build.toolchain import Toolchain
-from lab.errors import CompileError
+from lab.errors import CompileError, HostError
 from lab.journal import Journal
+
+_TELLING = ("error:", "Error:", "undefined reference", "multiple definition", "*** ")
+# What the compiler says when not the tree is at fault but the host, and what to try.
+_HOST_AT_FAULT = (
+    ("No space left on device", "the disk is full", "free some space, or set KVMD_LAB_CACHE to another disk"),
+    ("Disk quota exceeded", "the disk quota is used up", "free some space, or set KVMD_LAB_CACHE elsewhere"),
+    ("Read-only file system", "the file system is read-only", "set KVMD_LAB_CACHE to a folder that can be written"),
+    ("Cannot allocate memory", "the memory is used up", "set KVMD_LAB_JOBS=1"),
+    ("Killed signal terminated program", "the compiler was killed", "free some memory, or set KVMD_LAB_JOBS=1"),
+)
+
+
+def depend(tree: Path, toolchain: Toolchain, journal: Journal, log: Path) -> None:
+    """Let the tree compute its dependencies, which it never does again by itself; a failure is a CompileError."""
+    _run(["make", "ARCH=i386", f"HOSTCC={toolchain.cc}", "dep"], tree, journal, log)
 
 
 def make(tree: Path, toolchain: Toolchain, jobs: int, journal: Journal, log: Path, expected: int | None = None) -> int:
@@ -15,8 +31,6 @@ def make(tree: Path, toolchain: Toolchain, jobs: int, journal: Journal, log: Pat
 
     Progress goes to the journal: sources compiled of `expected` (None when nobody knows).
     """
-    if not (tree / ".depend").exists():
-        _run(["make", "ARCH=i386", "dep"], tree, journal, log)
     compiled = 0
 
     def watch(line: str) -> None:
@@ -25,22 +39,26 @@ def make(tree: Path, toolchain: Toolchain, jobs: int, journal: Journal, log: Pat
             compiled += 1
             journal.record("progress", name="compile", done=compiled, total=expected)
 
-    argv = ["make", f"-j{jobs}", "ARCH=i386", f"CC={toolchain.command}", "AS=as --32", "bzImage"]
-    _run(argv, tree, journal, log, watch)
+    compilers = [f"CC={toolchain.command}", "AS=as --32", f"HOSTCC={toolchain.cc}"]
+    _run(["make", f"-j{jobs}", "ARCH=i386", *compilers, "bzImage"], tree, journal, log, watch)
     return compiled
 
 
 def _run(argv: list[str], tree: Path, journal: Journal, log: Path, watch: process.LineWatch | None = None) -> None:
-    if process.run(argv, cwd=tree, log=log, journal=journal, on_line=watch) != 0:
-        seen = [line for line in log.read_text(errors="replace").splitlines() if _tells(line)]
-        raise CompileError(
-            f"make {argv[-1]} failed",
-            doing="building the kernel",
-            seen=seen[:12],
-            log=log,
-            hint="the commands in the log can be repeated by hand",
-        )
-
-
-def _tells(line: str) -> bool:
-    return any(mark in line for mark in ("error:", "Error:", "undefined reference", "*** "))
+    start = log.stat().st_size
+    if process.run(argv, cwd=tree, log=log, journal=journal, env=environment(tree), on_line=watch) == 0:
+        return
+    with log.open("rb") as file:
+        file.seek(start)
+        lines = file.read().decode(errors="replace").splitlines()
+    for mark, what, hint in _HOST_AT_FAULT:
+        seen = [line for line in lines if mark in line]
+        if seen:
+            raise HostError(what, doing="building the kernel", seen=seen[:3], log=log, hint=hint)
+    raise CompileError(
+        f"make {argv[-1]} failed",
+        doing="building the kernel",
+        seen=[line for line in lines if any(mark in line for mark in _TELLING)][:12],
+        log=log,
+        hint="the commands in the log can be repeated by hand",
+    )

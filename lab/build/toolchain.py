@@ -59,8 +59,25 @@ def toolchain(cc: str) -> Toolchain:
     return Toolchain(cc, flags, "; ".join(versions))
 
 
+def check_host_programs(chosen: Toolchain) -> None:
+    """Try whether the compiler makes programs for this host, as the tree's build helpers are; HostError if not."""
+    argv = [chosen.cc, "-o", "/dev/null", "-x", "c", "-"]
+    source = '#include <stdio.h>\nint main(void) { return puts("") < 0; }\n'
+    attempt = subprocess.run(argv, input=source, capture_output=True, text=True, check=False)
+    if attempt.returncode != 0:
+        raise HostError(
+            f"{chosen.cc} cannot make a program for this host",
+            doing="trying the compiler",
+            seen=attempt.stderr.splitlines()[-5:],
+            hint="apt-get install libc6-dev",
+        )
+
+
 def _first_line(argv: list[str]) -> str:
-    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()[0]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode != 0 or not done.stdout.strip():
+        raise HostError(f"{argv[0]} does not tell its version", doing="trying the compiler", seen=[done.stderr[-200:]])
+    return done.stdout.splitlines()[0]
 
 
 def _try_flags(cc: str, flags: tuple[str, ...]) -> None:

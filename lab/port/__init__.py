@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lab import resources
+from lab.cache import host_trouble
+from lab.errors import PortError
 from lab.journal import Journal
 from lab.port import patches
 from lab.port.copy import copy_tree
@@ -27,7 +29,14 @@ def port(tree: Tree, target: Path, records: Ledger, user_patches: Sequence[Path]
 
     The user's patches go on top, in their order. A record or a patch that does not fit is a PortError.
     """
-    with journal.stage("port", f"{tree.version}, {len(records.records)} records"):
+    if target.exists():
+        raise PortError(f"{target} is there already", doing=f"porting {tree.version}", hint="name a new folder")
+    if target.resolve().is_relative_to(tree.path.resolve()):
+        raise PortError(f"{target} lies inside the tree", doing=f"porting {tree.version}", hint="name one outside it")
+    with (
+        journal.stage("port", f"{tree.version}, {len(records.records)} records"),
+        host_trouble(f"porting into {target}"),
+    ):
         copy_tree(tree.path, target)
         ported = apply(target, KernelVersion(str(tree.version)), records)
         for patch in user_patches:

@@ -15,8 +15,8 @@ _TOKEN = re.compile(
       (?P<comment>/\*.*?\*/|//[^\n]*)
     | (?P<free>^[ \t]*\#[ \t]*(?:error|warning)\b(?:\\\n|[^\n])*)
     | (?P<string>"(?:[^"\\]|\\.)*")
-    | (?P<char>'(?:[^'\\\n]|\\.)+')
-    | (?P<space>\s+|\\\n)
+    | (?P<char>'(?:[^'\\\n]|\\[^\n])+')
+    | (?P<space>\s*\n|[^\S\n]+|\\\n)
     | (?P<name>[A-Za-z_]\w*)
     | (?P<number>\.?\d(?:[eEpP][+-]|[\w.])*)
     | (?P<mark>\#\#|->|\+\+|--|<<=|>>=|<<|>>|<=|>=|==|!=|&&|\|\||[-+*/%&|^]=|\.\.\.|.)
@@ -47,6 +47,27 @@ def tokens(text: str) -> list[Token]:
 def solid(stream: Sequence[Token]) -> list[Token]:
     """Leave out white space and comments."""
     return [token for token in stream if token.kind not in BLANK]
+
+
+def without_directives(stream: Sequence[Token]) -> list[Token]:
+    """Leave out preprocessor lines, with the lines that continue them and the comments that begin in them."""
+    kept: list[Token] = []
+    inside = False
+    at_line_start = True
+    for token in stream:
+        inside = (inside and not _ends_line(token)) or (at_line_start and _begins_directive(token))
+        if not inside:
+            kept.append(token)
+        at_line_start = _ends_line(token) or (at_line_start and token.kind in BLANK)
+    return kept
+
+
+def _ends_line(token: Token) -> bool:
+    return token.kind == "space" and token.text.endswith("\n") and token.text != "\\\n"
+
+
+def _begins_directive(token: Token) -> bool:
+    return token.kind == "free" or token.text == "#"
 
 
 def find(stream: Sequence[Token], pattern: str) -> list[tuple[int, int]]:

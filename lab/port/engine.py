@@ -8,12 +8,11 @@ from pathlib import Path
 
 import msgspec
 
-from lab import resources
 from lab.errors import PortError
-from lab.port.ctokens import body, find, tokens
-from lab.port.ledger import Ledger, Record
+from lab.port.ctokens import body, find, solid, tokens
+from lab.port.ledger import Ledger, Record, read_installed
 from lab.port.transforms import NAMED
-from lab.port.workspace import Workspace
+from lab.port.workspace import ENCODING, Workspace
 from lab.version import KernelVersion
 
 STAMP = ".kvmd-lab-port.json"
@@ -57,7 +56,7 @@ def apply(
     applied = []
     for record in ledger.records:
         if record.holds_for(version):
-            applied.append(_apply_record(record, workspace, version))
+            applied.append(_apply_record(record, ledger, workspace, version))
             if on_record is not None:
                 on_record(record, workspace)
     ported = Ported(root, str(version), ledger.digest, tuple(applied))
@@ -72,7 +71,11 @@ def _stamped(root: Path, version: KernelVersion, ledger: Ledger) -> Ported | Non
     stamp = root / STAMP
     if not stamp.is_file():
         return None
-    done = msgspec.json.decode(stamp.read_bytes(), type=Ported, dec_hook=lambda _type, text: Path(text))
+    try:
+        done = msgspec.json.decode(stamp.read_bytes(), type=Ported, dec_hook=lambda _type, text: Path(text))
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        what = f"{stamp} is damaged ({error})"
+        raise PortError(what, doing=f"porting {version}", hint="start from a pristine tree") from error
     if done.ledger != ledger.digest or done.version != str(version):
         raise PortError(
             f"{root} was ported before, as {done.version} and with another ledger",
@@ -82,9 +85,9 @@ def _stamped(root: Path, version: KernelVersion, ledger: Ledger) -> Ported | Non
     return msgspec.structs.replace(done, path=root)
 
 
-def _apply_record(record: Record, workspace: Workspace, version: KernelVersion) -> Applied:
+def _apply_record(record: Record, ledger: Ledger, workspace: Workspace, version: KernelVersion) -> Applied:
     if record.install:
-        places = _install(record, workspace)
+        places = _install(record, ledger, workspace)
     elif record.transform:
         places = _transform(record, workspace)
     else:
@@ -105,15 +108,12 @@ def _files(record: Record) -> str:
     return " ".join(record.files)
 
 
-def _install(record: Record, workspace: Workspace) -> dict[str, int]:
-    folder, _, name = record.install.partition("/")
-    source = resources.folder(folder) / name
-    if not source.is_file():
-        raise PortError(f"record {record.id} installs {record.install}, which is not there")
+def _install(record: Record, ledger: Ledger, workspace: Workspace) -> dict[str, int]:
+    text = read_installed(ledger, record).decode(ENCODING)
     for target in record.files:
         if workspace.exists(target):
             raise PortError(f"record {record.id} would overwrite {target}", hint="give a pristine tree")
-        workspace.write(target, source.read_text(encoding="utf-8"))
+        workspace.write(target, text)
     return dict.fromkeys(record.files, 1)
 
 
@@ -132,16 +132,22 @@ def _transform(record: Record, workspace: Workspace) -> dict[str, int]:
 
 def _replace(record: Record, workspace: Workspace) -> dict[str, int]:
     assert record.replace is not None
+    fresh = _as_in_tree(record.replace)
     places = {}
     for path in workspace.files(record.files):
         text = workspace.read(path)
         spans = _spans(record, text)
         for start, end in reversed(spans):
-            text = text[:start] + record.replace.replace("@", text[start:end]) + text[end:]
+            text = text[:start] + fresh.replace("@", text[start:end]) + text[end:]
         if spans:
             workspace.write(path, text)
             places[path] = len(spans)
     return places
+
+
+def _as_in_tree(text: str) -> str:
+    """The ledger is UTF-8; the workspace has a character for each byte."""
+    return text.encode().decode(ENCODING)
 
 
 def _spans(record: Record, text: str) -> list[tuple[int, int]]:
@@ -154,13 +160,12 @@ def _spans(record: Record, text: str) -> list[tuple[int, int]]:
 
 
 def _matches(record: Record, part: str) -> list[tuple[int, int]]:
-    literal = re.compile(re.escape(record.match))
-    if record.look_in == "text":
-        return [match.span() for match in literal.finditer(part)]
-    if record.match.split(None, 1)[0] not in part:
-        return []
+    wanted = _as_in_tree(record.match)
     if record.look_in == "code":
-        return find(tokens(part), record.match)
+        return find(tokens(part), wanted) if solid(tokens(wanted))[0].text in part else []
+    literal = re.compile(re.escape(wanted))
+    if record.look_in == "text" or wanted not in part:
+        return [match.span() for match in literal.finditer(part)]
     return [
         (token.start + match.start(), token.start + match.end())
         for token in tokens(part)

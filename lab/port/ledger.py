@@ -5,7 +5,7 @@ version range), `files` (glob patterns below the tree), `count` (places expected
 
     match + replace     the place, and what stands there afterwards; "@" in `replace` is what stood there
     transform           a named function of lab.port.transforms, with `options`
-    install             a file of this project (below `kvmd/` or `kernel-patches/`), put at the path in `files`
+    install             a file beside the ledger (its path from the folder that holds the ledger's), put at `files`
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Literal
 
 import msgspec
 
-from lab.cache import digest, folder_digest
-from lab.errors import PortError
+from lab.cache import digest
+from lab.errors import PortError, UsageError
 from lab.version import KernelVersion, VersionRange
 
 
@@ -48,10 +48,19 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Ledger(msgspec.Struct, frozen=True):
-    """All records in the order in which they are applied, and a digest over them and over the files they install."""
+    """All records in the order in which they are applied.
+
+    `home` is the folder that they were read from; its `config` folder holds the configuration fragments. `digest` is
+    over the records, the files that they install, and the code that applies them.
+    """
 
     records: tuple[Record, ...]
     digest: str
+    home: Path
+
+    def source(self, record: Record) -> Path:
+        """Return the file that a record installs."""
+        return self.home.parent / record.install
 
     def of_kind(self, *kinds: str) -> tuple[Record, ...]:
         """Return the records of these kinds."""
@@ -65,20 +74,54 @@ class _Topic(msgspec.Struct, forbid_unknown_fields=True):
 def load(folder: Path) -> Ledger:
     """Read every TOML file of a ledger folder, in the order of names.
 
-    A file that is not a ledger topic, an id that stands twice and a record without exactly one act are PortErrors.
+    A file that is not a ledger topic, a folder without records, an id that stands twice, a record without exactly one
+    act and one whose act cannot be done are PortErrors.
     """
     records: list[Record] = []
     for path in sorted(folder.glob("*.toml")):
         try:
             records += msgspec.toml.decode(path.read_bytes(), type=_Topic).record
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise PortError(f"{path.name}: {error}", doing="reading the porting ledger") from error
+            raise _unreadable(f"{path.name}: {error}") from error
+    if not records:
+        raise _unreadable(f"there is no record in {folder}")
     seen: set[str] = set()
     for record in records:
-        acts = (record.replace is not None) + bool(record.transform) + bool(record.install)
-        if acts != 1:
-            raise PortError(f"record {record.id} has {acts} acts instead of one", doing="reading the porting ledger")
+        _check(record)
         if record.id in seen:
-            raise PortError(f"two records are called {record.id}", doing="reading the porting ledger")
+            raise _unreadable(f"two records are called {record.id}")
         seen.add(record.id)
-    return Ledger(tuple(records), digest(folder_digest(folder), folder_digest(folder.parent / "kvmd")))
+    ledger = Ledger(tuple(records), "", folder)
+    return msgspec.structs.replace(ledger, digest=_digest(ledger))
+
+
+def _unreadable(what: str) -> PortError:
+    return PortError(what, doing="reading the porting ledger")
+
+
+def _check(record: Record) -> None:
+    acts = (record.replace is not None) + bool(record.transform) + bool(record.install)
+    if acts != 1:
+        raise _unreadable(f"record {record.id} has {acts} acts instead of one")
+    if record.replace is not None and not record.match.strip():
+        raise _unreadable(f"record {record.id} replaces, but has nothing to match")
+    try:
+        VersionRange(record.kernels)
+    except UsageError as error:
+        raise _unreadable(f"record {record.id}: {error.what}") from error
+
+
+def _digest(ledger: Ledger) -> str:
+    code = (path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+    parts = [*code, *(msgspec.json.encode(record) for record in ledger.records)]
+    parts.extend(read_installed(ledger, record) for record in ledger.records if record.install)
+    return digest(*parts)
+
+
+def read_installed(ledger: Ledger, record: Record) -> bytes:
+    """Return the contents of the file that a record installs; a missing one is a PortError."""
+    try:
+        return ledger.source(record).read_bytes()
+    except OSError as error:
+        what = f"record {record.id} installs {record.install}, which cannot be read ({error.strerror})"
+        raise _unreadable(what) from error

@@ -10,7 +10,7 @@ from lab import process
 from lab.cache import host_trouble
 from lab.errors import PortError
 from lab.journal import Journal
-from lab.port.engine import apply
+from lab.port.engine import STAMP, apply
 from lab.port.ledger import Ledger, Record
 from lab.port.workspace import ENCODING, Workspace
 from lab.version import KernelVersion
@@ -42,6 +42,8 @@ def export(pristine: Path, version: KernelVersion, records: Ledger, target: Path
     """
     if target.exists() and any(target.iterdir()):
         raise PortError(f"{target} is not empty", doing="exporting the port", hint="name a new folder")
+    if (pristine / STAMP).exists():
+        raise PortError(f"{pristine} is ported already", doing="exporting the port", hint="give a pristine tree")
     before: dict[str, str] = {}
     series: list[tuple[Record, str]] = []
 
@@ -74,14 +76,16 @@ def _diff(path: str, old: str | None, new: str) -> str:
 
 def _lines(text: str) -> list[str]:
     """Split at line feeds only: form feeds and the like are ordinary characters for patch."""
-    return [line for line in text.replace("\n", "\n\0").split("\0") if line]
+    *whole, rest = text.split("\n")
+    return [f"{line}\n" for line in whole] + ([rest] if rest else [])
 
 
 def _write(series: Iterable[tuple[Record, str]], target: Path) -> Iterable[Path]:
     names = []
     for number, (record, text) in enumerate(series, 1):
         path = target / f"{number:04d}-{record.id}.patch"
-        path.write_bytes(f"Subject: {record.id} ({record.kind})\n\n{record.why}\n\n---\n{text}".encode(ENCODING))
+        head = f"Subject: {record.id} ({record.kind})\n\n{record.why}\n\n---\n"
+        path.write_bytes(head.encode() + text.encode(ENCODING))
         names.append(path.name)
         yield path
     (target / "series").write_text("".join(f"{name}\n" for name in names), encoding="utf-8")

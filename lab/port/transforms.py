@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from lab.port.ctokens import Token, matching, solid, tokens
+from lab.port.ctokens import Token, matching, solid, tokens, without_directives
 from lab.port.workspace import Workspace
 
 Transform = Callable[[str, Workspace, Mapping[str, str]], tuple[str, int]]
@@ -15,8 +15,7 @@ REGPARM = "__attribute__((regparm(3)))"
 # A line with an odd number of quotation marks: cheap to look for, and every literal over a line end begins on one.
 _ODD_QUOTES = re.compile(r'^[^"\n]*"(?:[^"\n]*"[^"\n]*")*[^"\n]*$', re.MULTILINE)
 _PROMISE = re.compile(r"^(?![ \t]*#).*?\bFASTCALL\([^;{]*?\b(\w+)\s*\(", re.MULTILINE)
-_DIRECTIVE = re.compile(r"^[ \t]*#(?:\\\n|[^\n])*", re.MULTILINE)
-_CONVERSION = re.compile(r"%(?!%)")
+_CONVERSION = re.compile(r"%(?:%|[^%a-zA-Z]*[a-zA-Z])")
 _RAW_LINE_END = re.compile(r"(?<!\\)((?:\\\\)*)\n")
 
 
@@ -43,7 +42,7 @@ def regparm_definitions(text: str, workspace: Workspace, options: Mapping[str, s
     names = _promised(workspace, options["headers"]) | _promised_in(text)
     if not any(name in text for name in names):
         return text, 0
-    have = solid(tokens(_DIRECTIVE.sub(lambda match: " " * len(match.group()), text)))
+    have = solid(without_directives(tokens(text)))
     places = [
         start
         for index in _top_level(have)
@@ -88,18 +87,38 @@ def _bare_declaration(have: list[Token], index: int) -> int | None:
     close = matching(have, index + 1)
     if close + 1 >= len(have) or have[close + 1].text not in "{;":
         return None
-    begin = index
-    while begin > 0 and _belongs(have[begin - 1], have[begin]):
-        begin -= 1
-    words = {token.text for token in have[begin:index]}
-    if begin == index or words & {"FASTCALL", "regparm", "("}:
+    begin = _specifiers(have, index)
+    if begin is None or begin == index:
         return None
-    return have[begin].start
+    words = {token.text for token in have[begin:index]}
+    return None if words & {"FASTCALL", "regparm"} else have[begin].start
 
 
-def _belongs(token: Token, following: Token) -> bool:
-    """Whether `token` is part of the specifiers in front of `following`."""
-    return (token.kind == "name" or token.text in "*()") and token.end <= following.start
+def _specifiers(have: list[Token], index: int) -> int | None:
+    """Return where the type and the attributes in front of `index` begin; None if other brackets are among them."""
+    begin = index
+    while begin > 0:
+        before = have[begin - 1]
+        if before.text == ")":
+            opening = _opening(have, begin - 1)
+            if opening == 0 or have[opening - 1].text != "__attribute__":
+                return None
+            begin = opening - 1
+        elif before.kind == "name" or before.text == "*":
+            begin -= 1
+        else:
+            break
+    return begin
+
+
+def _opening(have: list[Token], index: int) -> int:
+    """Return the index of the bracket that the one at `index` closes; 0 when nothing does."""
+    depth = 0
+    for at in range(index, 0, -1):
+        depth += (have[at].text == ")") - (have[at].text == "(")
+        if depth == 0:
+            return at
+    return 0
 
 
 def function_name_argument(text: str, _workspace: Workspace, _options: Mapping[str, str]) -> tuple[str, int]:
@@ -116,34 +135,48 @@ def function_name_argument(text: str, _workspace: Workspace, _options: Mapping[s
 
 def _next_function_name(text: str) -> str | None:
     have = solid(tokens(text)) if "__FUNCTION__" in text else []
-    for index in range(1, len(have) - 1):
-        if have[index].text == "__FUNCTION__" and "string" in (have[index - 1].kind, have[index + 1].kind):
-            begin = index
-            while have[begin - 1].kind in ("string", "name"):
-                begin -= 1
-            before = "".join(token.text for token in have[begin:index] if token.kind == "string")
-            at = _argument_end(have, begin, len(_CONVERSION.findall(before)))
-            name = have[index]
+    for index, name in enumerate(have):
+        if name.text != "__FUNCTION__" or not _is_concatenated(have, index):
+            continue
+        begin = index
+        while begin > 0 and have[begin - 1].kind in ("string", "name"):
+            begin -= 1
+        before = "".join(token.text for token in have[begin:index] if token.kind == "string")
+        at = _argument_end(have, begin, _arguments(before))
+        if at is not None:
             return f'{text[: name.start]}"%s"{text[name.end : at]}, __FUNCTION__{text[at:]}'
     return None
 
 
-def _argument_end(have: list[Token], begin: int, skip: int) -> int:
-    """Return the offset behind the argument that begins at token `begin`, and behind `skip` further ones."""
+def _is_concatenated(have: list[Token], index: int) -> bool:
+    return "string" in [token.kind for token in (*have[max(index - 1, 0) : index], *have[index + 1 : index + 2])]
+
+
+def _arguments(form: str) -> int:
+    """How many arguments a format takes: one a conversion, one more for each width that is given as an argument."""
+    found = [match.group() for match in _CONVERSION.finditer(form) if match.group() != "%%"]
+    return len(found) + sum(conversion.count("*") for conversion in found)
+
+
+def _argument_end(have: list[Token], begin: int, skip: int) -> int | None:
+    """Return the offset behind the argument that begins at token `begin`, and behind `skip` further ones.
+
+    None if no list of arguments closes there.
+    """
     index = begin
-    while have[index].text != ")":
+    while index < len(have) and have[index].text not in (")", ";", "}"):
         if have[index].text == ",":
             if skip == 0:
-                break
+                return have[index - 1].end
             skip -= 1
-        index = (matching(have, index) if have[index].text in "([{" else index) + 1
-    return have[index - 1].end
+        index = (matching(have, index) if have[index].text in ("(", "[", "{") else index) + 1
+    return have[index - 1].end if index < len(have) and have[index].text == ")" else None
 
 
 def assign_instead_of_lvalue_cast(text: str, _workspace: Workspace, _options: Mapping[str, str]) -> tuple[str, int]:
     """Turn the statements `((T) p)++;` and `((T) p) += n;` into assignments to p of the same value."""
     have = solid(tokens(text))
-    edits = [edit for index in range(len(have)) if (edit := _lvalue_cast(text, have, index)) is not None]
+    edits = [edit for index in range(1, len(have)) if (edit := _lvalue_cast(text, have, index)) is not None]
     for start, end, fresh in reversed(edits):
         text = text[:start] + fresh + text[end:]
     return text, len(edits)
@@ -151,19 +184,39 @@ def assign_instead_of_lvalue_cast(text: str, _workspace: Workspace, _options: Ma
 
 def _lvalue_cast(text: str, have: list[Token], index: int) -> tuple[int, int, str] | None:
     words = [token.text for token in have[index : index + 2]]
-    if words != ["(", "("] or have[index - 1].text not in ";{}":
+    if words != ["(", "("] or have[index - 1].text not in (";", "{", "}"):
         return None
     outer = matching(have, index)
-    if outer + 1 >= len(have) or have[outer - 1].kind != "name" or have[outer - 2].text != ")":
+    if matching(have, index + 1) != outer - 2 or have[outer - 1].kind != "name":
         return None
-    operator = have[outer + 1].text
+    amount = _amount(text, have[outer + 1 :])
+    if amount is None:
+        return None
     end = next(at for at in range(outer, len(have)) if have[at].text == ";")
-    if operator not in ("++", "+="):
-        return None
-    amount = "1" if operator == "++" else text[have[outer + 2].start : have[end - 1].end]
     cast = text[have[index].end : have[outer].start]
-    name = have[outer - 1].text
-    return have[index].start, have[end - 1].end, f"{name} = (void *) ({cast} + {amount})"
+    return have[index].start, have[end - 1].end, f"{have[outer - 1].text} = (void *) ({cast} + {amount})"
+
+
+def _amount(text: str, rest: list[Token]) -> str | None:
+    """What is added by `++;` or `+= n;` at the head of `rest`; None for anything else, a comma expression too."""
+    words = [token.text for token in rest]
+    if words[:2] == ["++", ";"]:
+        return "1"
+    if words[:1] != ["+="] or ";" not in words:
+        return None
+    added = rest[1 : words.index(";")]
+    if not added or "{" in words[: len(added) + 1] or _has_comma(added):
+        return None
+    amount = text[added[0].start : added[-1].end]
+    return amount if len(added) == 1 else f"({amount})"
+
+
+def _has_comma(have: list[Token]) -> bool:
+    """Whether a comma stands outside every bracket."""
+    index = 0
+    while index < len(have) and have[index].text != ",":
+        index = (matching(have, index) if have[index].text in ("(", "[") else index) + 1
+    return index < len(have)
 
 
 NAMED: dict[str, Transform] = {

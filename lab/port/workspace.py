@@ -48,12 +48,26 @@ class Workspace:
         self._texts[path] = text
 
     def flush(self) -> None:
-        """Write what was changed; each file is replaced, never written in place, so that a link's other end is safe."""
-        for path in self.changed:
-            target = self.root / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            fresh = target.with_name(f"{target.name}.kvmd-lab-new")
-            fresh.write_bytes(self._texts[path].encode(ENCODING))
-            if target.exists():
-                fresh.chmod(target.stat().st_mode & 0o777)
+        """Write what was changed: all of it beside the old files first, so that a full disk leaves those as they are.
+
+        Each file is replaced, never written in place, so that a link's other end is safe.
+        """
+        ready: list[tuple[Path, Path]] = []
+        try:
+            for path in self.changed:
+                target = self.root / path
+                ready.append((target.with_name(f"{target.name}.kvmd-lab-new"), target))
+                self._write_beside(*ready[-1], self._texts[path].encode(ENCODING))
+        except OSError:
+            for fresh, _ in ready:
+                fresh.unlink(missing_ok=True)
+            raise
+        for fresh, target in ready:
             fresh.replace(target)
+
+    @staticmethod
+    def _write_beside(fresh: Path, target: Path, raw: bytes) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fresh.write_bytes(raw)
+        if target.exists():
+            fresh.chmod(target.stat().st_mode & 0o777)

@@ -1,0 +1,5 @@
+.code16
+.globl begtext
+begtext:
+	jmp begtext
+	.ascii "toy"

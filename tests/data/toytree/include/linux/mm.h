@@ -1,0 +1,10 @@
+#ifndef _TOY_MM_H
+#define _TOY_MM_H
+
+#include <asm/page.h>
+
+struct page {
+	unsigned long words[64];
+};
+
+#endif
