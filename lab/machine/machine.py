@@ -8,6 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NotRequired, Required, Self, TypedDict, Unpack
 
+import msgspec
+
 from lab.cache import Cache
 from lab.errors import AgentError, BootError, LabError, MachineError, SubjectError
 from lab.journal import Journal
@@ -56,6 +58,8 @@ class Machine:
     request to the agent, `console.wait_for`, `check`, and a QMP command that gets no answer any more. After a fault,
     QMP commands that QEMU still answers work, for looking into the dead guest. A call that the machine's state does
     not allow is a MachineError that names both states. `restore` revives a machine that came from a snapshot.
+
+    `spec` is what was asked for with the clock that holds here, `accel` the accelerator, `reason` why both.
     """
 
     def __init__(self, **setup: Unpack[Setup]) -> None:
@@ -65,9 +69,12 @@ class Machine:
             system_map=setup.get("system_map"),
             swap=swap.absolute() if (swap := setup.get("swap")) is not None else None,
         )
-        self.spec = setup.get("spec") or MachineSpec()
         self.settings = setup.get("settings") or Settings.from_environment()
-        self.accel, self.accel_reason = accel.choose(self.spec, self.settings.qemu)
+        wanted = setup.get("spec") or MachineSpec()
+        self.accel, why_accel = accel.choose(wanted, self.settings.qemu)
+        shift, why_clock = accel.clock(wanted, self.accel, self.settings.qemu)
+        self.spec = msgspec.structs.replace(wanted, icount_shift=shift)
+        self.reason = f"{why_accel}; {why_clock}"
         self._cache = setup.get("cache") or Cache(self.settings.cache)
         self._journal = setup.get("journal") or Journal()
         self._log = setup.get("log")
@@ -219,7 +226,7 @@ class Machine:
 
     def _boot(self) -> None:
         settings = self.settings
-        with self._journal.stage("boot", f"{self.accel}: {self.accel_reason}"):
+        with self._journal.stage("boot", self.reason):
             self._journal.record("note", text=f"by hand: {self.by_hand()}")
             self._start(Overlays.empty(settings.cache, self.spec, self.parts))
             try:

@@ -17,8 +17,9 @@ class MachineSpec(msgspec.Struct, frozen=True, kw_only=True):
     """The hardware, and the kernel's command line.
 
     `cpu` empty: pentium, and pentium3 for more than one CPU. `swap_mib` is the size of a blank second disk for callers
-    that bring no swap image. `icount_shift`: an instruction takes 2**shift virtual nanoseconds; None runs on host time.
-    `append` comes behind the lab's own words of the kernel's command line.
+    that bring no swap image. `icount_shift`: an instruction takes 2**shift virtual nanoseconds; None runs on host time,
+    and so do machines for which virtual time does not hold (accel.clock says which). `append` comes behind the lab's
+    own words of the kernel's command line.
     """
 
     ram_mib: int = 16

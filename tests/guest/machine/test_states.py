@@ -67,3 +67,4 @@ def test_missing_qemu_is_a_host_error_that_names_the_package(setup: Callable[...
 def test_two_cpus_boot(setup: Callable[..., Setup]) -> None:
     with Machine.boot(**setup(cpus=2)) as machine:
         assert len(machine.qmp("query-cpus-fast")) == 2
+        assert (machine.spec.icount_shift is None) == ("host time" in machine.reason)

@@ -154,6 +154,30 @@ def test_probe_sector_is_bootable_and_its_jump_lands_behind_itself() -> None:
     assert int.from_bytes(sector[place - 4 : place - 2], "little") == 0x7C00 + place
 
 
+def fake_qemu(folder: Path, version: str) -> str:
+    program = folder / f"qemu-{version}"
+    program.write_text(f"#!/bin/sh\necho 'QEMU emulator version {version} (Debian 1:{version})'\n")
+    program.chmod(0o755)
+    return str(program)
+
+
+@pytest.mark.parametrize(
+    ("version", "cpus", "kind", "shift"),
+    [
+        ("7.2.22", 1, "tcg", 5),
+        ("7.2.22", 2, "tcg", None),
+        ("8.0.5", 2, "tcg", None),
+        ("8.1.0", 2, "tcg", 5),
+        ("10.0.2", 2, "tcg", 5),
+        ("10.0.2", 1, "kvm", None),
+    ],
+)
+def test_virtual_time_is_kept_where_it_holds(
+    tmp_path: Path, version: str, cpus: int, kind: str, shift: int | None
+) -> None:
+    assert accel.clock(MachineSpec(cpus=cpus), kind, fake_qemu(tmp_path, version))[0] == shift
+
+
 def test_key_changes_with_contents_and_hardware_but_not_with_place(tmp_path: Path) -> None:
     def key(folder: str, kernel: bytes, spec: MachineSpec) -> str:
         place = tmp_path / folder
