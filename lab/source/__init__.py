@@ -1,1 +1,7 @@
 """A kernel's name or a user's tree, turned into a pristine source tree with a digest."""
+
+from lab.source.catalogue import KernelSpec, kernels
+from lab.source.obtain import Where, locate, obtain, release_server_answers
+from lab.source.tree import Tree
+
+__all__ = ["KernelSpec", "Tree", "Where", "kernels", "locate", "obtain", "release_server_answers"]

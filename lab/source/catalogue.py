@@ -1,0 +1,78 @@
+"""`kernels.toml`, turned into values: which kernels have a name, where they are released, what a whole tree looks like.
+
+Adding a kernel, or the shape of another era's trees, is a change of that file alone.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from functools import cache, cached_property
+from pathlib import Path
+
+import msgspec
+
+from lab.version import KernelVersion, VersionRange
+
+_FILE = Path(__file__).with_name("kernels.toml")
+
+
+class KernelSpec(msgspec.Struct, frozen=True):
+    """A kernel with a name: `files` are its release tarballs relative to a mirror's base, the preferred one first."""
+
+    name: str
+    files: tuple[str, ...]
+
+    @property
+    def version(self) -> KernelVersion:
+        """The name as a version, which has an order."""
+        return KernelVersion(self.name)
+
+
+class Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
+    """What every whole tree of a range of versions has, and what no pristine one has (shell patterns)."""
+
+    kernels: str
+    must_have: tuple[str, ...]
+    litter: tuple[str, ...]
+
+    @cached_property
+    def litter_pattern(self) -> re.Pattern[str]:
+        """One expression that matches a path relative to the tree if any of the patterns does."""
+        return re.compile("|".join(fnmatch.translate(pattern) for pattern in self.litter))
+
+
+class _Catalogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    packings: tuple[str, ...]
+    kernels: dict[str, str]
+    shape: tuple[Shape, ...]
+
+
+@cache
+def _catalogue() -> _Catalogue:
+    return msgspec.toml.decode(_FILE.read_bytes(), type=_Catalogue)
+
+
+@cache
+def kernels() -> tuple[KernelSpec, ...]:
+    """Return the kernels with a name, in the order in which they appeared."""
+    data = _catalogue()
+    specs = (
+        KernelSpec(name, tuple(f"{stem}.{packing}" for packing in data.packings)) for name, stem in data.kernels.items()
+    )
+    return tuple(sorted(specs, key=lambda spec: spec.version))
+
+
+def find(name: str) -> KernelSpec | None:
+    """Return the kernel of that name, or None."""
+    return next((spec for spec in kernels() if spec.name == name), None)
+
+
+def shape_of(version: KernelVersion) -> Shape | None:
+    """Return the shape of that version's trees, or None for an era that the lab does not know."""
+    return next((shape for shape in _catalogue().shape if version in VersionRange(shape.kernels)), None)
+
+
+def eras() -> str:
+    """Return the ranges of versions whose shape is known, for messages."""
+    return " or ".join(shape.kernels for shape in _catalogue().shape)

@@ -1,0 +1,103 @@
+"""A tarball's path, turned into its hash, its kernel's version, or its tree in the cache (under the tarball's hash)."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from lab.cache import Cache, file_digest
+from lab.errors import SourceError
+from lab.journal import Journal
+from lab.source import archive
+from lab.source.contents import scan
+from lab.source.memo import Memo, Stamp, settled, stamp, tick
+from lab.source.tree import check_pristine, check_version, check_whole, version_in, version_of
+
+_NAME = re.compile(r".+\.(tar|tar\.gz|tgz|tar\.bz2|tbz2?|tar\.xz|txz)", re.IGNORECASE)
+_REPORT = 0.1
+
+
+class _Known(msgspec.Struct, frozen=True):
+    stamp: Stamp
+    value: str
+    trouble: str = ""
+
+
+def has_tarball_name(path: Path) -> bool:
+    """Tell whether a file is called like a tarball, so that looking into it is worth while."""
+    return _NAME.fullmatch(path.name) is not None and path.is_file()
+
+
+class Tarballs:
+    """The store of unpacked tarballs, and what is known of the packed ones."""
+
+    def __init__(self, root: Path, journal: Journal) -> None:
+        """`root` is the cache's folder."""
+        self._cache = Cache(root)
+        self._memo = Memo(root)
+        self._journal = journal
+
+    def sha256(self, tarball: Path) -> str:
+        """Return a tarball's hash, read anew only if its stamp changed."""
+        return self._known("tarball-hash", tarball, lambda: (file_digest(tarball), "")).value
+
+    def version(self, tarball: Path) -> str:
+        """Return the version that the Makefile in a tarball states; SourceError if it has none or is damaged."""
+        known = self._known("tarball-version", tarball, lambda: _look_for_version(tarball))
+        if known.trouble:
+            raise SourceError(known.trouble, doing=f"looking into {tarball}")
+        return known.value
+
+    def _known(self, kind: str, tarball: Path, look: Callable[[], tuple[str, str]]) -> _Known:
+        each = stamp(tarball.stat())
+        known = self._memo.recall(kind, str(tarball), _Known)
+        if known is not None and known.stamp == each:
+            return known
+        began = time.time_ns()
+        known = _Known(each, *look())
+        if settled(each, began, tick([each])):
+            self._memo.keep(kind, str(tarball), known)
+        return known
+
+    def entry(self, hashed: str) -> Path | None:
+        """Return the folder into which the tarball of that hash was unpacked, if it was."""
+        return self._cache.find("source", hashed)
+
+    def unpack(self, tarball: Path, hashed: str, origin: str, name: str | None) -> Path:
+        """Return the top folder of a tarball's tree; one that is not whole, pristine and of that name is not stored."""
+
+        def make(folder: Path) -> None:
+            top = archive.unpack(tarball, folder, progress=self._progress(tarball)).resolve()
+            version = version_of(top, origin)
+            check_version(version, name, origin)
+            check_whole(top, version, origin)
+            files, links = scan(top)
+            check_pristine(version, [*files, *links], origin)
+
+        entry = self._cache.entry("source", hashed, make)
+        return archive.top_of(entry, tarball).resolve()
+
+    def _progress(self, tarball: Path) -> Callable[[int, int], None]:
+        last = 0.0
+        name = f"unpack {tarball.name.removesuffix('.part')}"
+
+        def report(done: int, total: int) -> None:
+            nonlocal last
+            now = time.monotonic()
+            if now - last > _REPORT or done == total:
+                last = now
+                self._journal.record("progress", name=name, done=done, total=total)
+
+        return report
+
+
+def _look_for_version(tarball: Path) -> tuple[str, str]:
+    try:
+        text = archive.makefile_of(tarball)
+        return ("", "it has no top Makefile") if text is None else (version_in(text, str(tarball)).text, "")
+    except SourceError as error:
+        return "", error.what
