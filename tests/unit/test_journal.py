@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.journal import Journal, read
+
+
+def test_events_written_are_read_back_in_their_order(tmp_path: Path) -> None:
+    path = tmp_path / "runs é" / "journal.jsonl"
+    with Journal(path) as journal:
+        journal.record("note", text="Grüße\n")
+        journal.record("command", argv=[Path("/a b")], returncode=0)
+    first, second = read(path)
+    assert (first["kind"], first["text"]) == ("note", "Grüße\n")
+    assert (second["kind"], second["argv"], second["returncode"]) == ("command", ["/a b"], 0)
+    assert 0 <= first["t"] <= second["t"]
+
+
+def test_journal_opened_again_goes_on(tmp_path: Path) -> None:
+    for text in ("one", "two"):
+        with Journal(tmp_path / "journal.jsonl") as journal:
+            journal.record("note", text=text)
+    assert [event["text"] for event in read(tmp_path / "journal.jsonl")] == ["one", "two"]
+
+
+@pytest.mark.parametrize("end", [b'{"t": 1, "kind": "no', b"\xff\xfe", b"{"])
+def test_line_cut_off_by_a_crash_is_left_out(tmp_path: Path, end: bytes) -> None:
+    path = tmp_path / "journal.jsonl"
+    with Journal(path) as journal:
+        journal.record("note", text="one")
+    path.write_bytes(path.read_bytes() + end)
+    assert [event["text"] for event in read(path)] == ["one"]
+
+
+def test_journal_without_a_file_tells_its_listeners() -> None:
+    journal = Journal()
+    heard: list[dict[str, Any]] = []
+    journal.listen(heard.append)
+    journal.record("note", text="one")
+    assert [event["text"] for event in heard] == ["one"]
+
+
+def test_event_after_the_end_reaches_the_listeners_only(tmp_path: Path) -> None:
+    heard: list[dict[str, Any]] = []
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        journal.listen(heard.append)
+    journal.record("note", text="late")
+    assert [event["text"] for event in heard] == ["late"]
+    assert read(tmp_path / "journal.jsonl") == []
+
+
+def test_stage_that_ends_has_its_begin_and_its_end() -> None:
+    journal = Journal()
+    heard: list[dict[str, Any]] = []
+    journal.listen(heard.append)
+    with journal.stage("port", "toy"):
+        journal.record("note", text="within")
+    assert [(event.get("phase"), event.get("detail")) for event in heard] == [
+        ("begin", "toy"),
+        (None, None),
+        ("end", "toy"),
+    ]
+    assert heard[-1]["seconds"] >= 0
+
+
+@pytest.mark.parametrize(
+    ("error", "detail"),
+    [(ValueError("first\nsecond"), "first"), (KeyboardInterrupt(), "KeyboardInterrupt"), (ValueError(), "ValueError")],
+)
+def test_stage_that_fails_tells_the_first_line_and_lets_the_error_pass(error: BaseException, detail: str) -> None:
+    journal = Journal()
+    heard: list[dict[str, Any]] = []
+    journal.listen(heard.append)
+    with pytest.raises(type(error)), journal.stage("port"):
+        raise error
+    assert [(event["phase"], event["detail"]) for event in heard] == [("begin", ""), ("fail", detail)]
+
+
+def test_events_of_many_threads_are_whole_lines(tmp_path: Path) -> None:
+    with Journal(tmp_path / "journal.jsonl") as journal:
+
+        def write(name: int) -> None:
+            for number in range(100):
+                journal.record("note", text=f"{name} {number} " + "x" * 500)
+
+        threads = [threading.Thread(target=write, args=(name,)) for name in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(read(tmp_path / "journal.jsonl")) == 400
