@@ -10,7 +10,7 @@ import sys
 import textwrap
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -47,6 +47,8 @@ def lab_process(toy_kernel: Path, disk: Path, cache: Path) -> Iterator[tuple[sub
             yield lab, pidfd
         finally:
             lab.kill()
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)  # a test that failed shall not leave it either
             os.close(pidfd)
 
 

@@ -88,14 +88,17 @@ def test_request_under_way_ends_with_the_restore(setup: Callable[..., Setup]) ->
             held.result(1.0)
 
 
-def test_reply_of_the_time_before_is_not_taken_for_a_new_one(setup: Callable[..., Setup]) -> None:
-    with Machine.boot(**setup("cut:5")) as machine:
+def test_half_a_reply_of_the_time_before_does_not_hold_up_the_next_one(setup: Callable[..., Setup]) -> None:
+    with Machine.boot(**setup("cut:4")) as machine:
         machine.snapshot()
         machine.agent.ping()
-        machine.agent.ping()
-        machine.agent.submit(Op.PING, b"cut in half")
+        machine.agent.submit(Op.PING, b"x" * 1000)
+        for _ in range(1000):  # rounds through QEMU, until the half reply is there
+            if machine.agent.line._decoder.pending > 400:
+                break
+            machine.qmp("query-status")
         machine.restore()
-        assert machine.agent.request(Op.MEM_PEEK, struct.pack("<I", PLACE)) == b"\0\0\0\0"
+        assert (machine.agent.line._decoder.pending, machine.agent.line.damaged) == (0, 0)
 
 
 def test_requests_that_the_guest_never_read_do_not_reach_the_restored_one(setup: Callable[..., Setup]) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -92,6 +93,16 @@ def test_oops_is_no_verdict_before_its_report_is_whole(console: Console, watch: 
     before = watch.failed
     clock.ring(module.QUIET_SECONDS)
     assert (before, watch.failed) == (False, True)
+
+
+def test_deadline_that_passes_while_an_oops_is_printed_waits_for_it(
+    console: Console, watch: Watch, clock: Clock
+) -> None:
+    console.feed(b"Oops: 0000\n")
+    threading.Timer(0.02, clock.ring, [module.QUIET_SECONDS]).start()
+    with pytest.raises(ConsoleFault):
+        console.wait_for("never", deadline=0.0)
+    assert watch.failed
 
 
 def test_lines_behind_the_first_belong_to_the_report(console: Console, watch: Watch, clock: Clock) -> None:
