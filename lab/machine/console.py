@@ -57,8 +57,8 @@ class Console:
         return tuple(self._lines)
 
     def tail(self, count: int = 12) -> list[str]:
-        """Return the last lines."""
-        return self._lines[-count:]
+        """Return the last lines for an error's text, which would otherwise show those of an earlier boot in the log."""
+        return self._lines[-count:] or ["(the console has said nothing)"]
 
     @property
     def report(self) -> oops.Report | None:

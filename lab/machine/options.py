@@ -141,8 +141,3 @@ def by_hand(binary: str, spec: MachineSpec, parts: Parts, accel: str) -> str:
         options.append(Option("-drive", f"file={parts.swap},format=raw,if=ide,index=1", "swap"))
     options += [Option("-serial", "mon:stdio", "console"), Option("-serial", "null", "agent")]
     return shlex.join(command(binary, options))
-
-
-def table(options: list[Option]) -> str:
-    """Return the options with their reasons, for people."""
-    return "\n".join(f"{option.flag} {option.value}\n    {option.why}" for option in options)

@@ -88,6 +88,13 @@ def test_line_that_is_missing_is_told_with_the_last_lines(console: Console) -> N
     assert caught.value.seen == ("one", "two")
 
 
+def test_silent_console_is_not_told_with_the_lines_of_an_earlier_boot(console: Console, tmp_path: Path) -> None:
+    (tmp_path / "logs" / "console.log").write_text("an earlier boot\n")
+    with pytest.raises(SubjectError) as caught:
+        console.wait_for("anything", deadline=0.0)
+    assert caught.value.seen == ("(the console has said nothing)",)
+
+
 def test_oops_is_no_verdict_before_its_report_is_whole(console: Console, watch: Watch, clock: Clock) -> None:
     console.feed(b"Oops: 0000\nCPU:    0\n")
     before = watch.failed
