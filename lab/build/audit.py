@@ -21,7 +21,7 @@ from lab.build.toolchain import Toolchain
 # Section, what one entry of it takes (bytes), and the name in the messages.
 TABLES = ((".initcall.init", 4, "initcalls"), (".setup.init", 8, "setup entries"))
 _DECLARES = re.compile(rb"\b(?:module_init|__initcall|__setup)\b")
-_FOREIGN = re.compile(r"\t(cmov\w+|fcmov\w+|sysenter|[a-z0-9]+\s[^\n]*%[xy]mm\d[^\n]*)")
+_FOREIGN = re.compile(r"\t(cmov\w+|fcmov\w+|sysenter|[a-z0-9]+[ \t][^\n]*%[xy]mm\d[^\n]*)")
 _FORBIDDEN_SECTIONS = re.compile(r"\.(plt|got|rel|dyn|interp|eh_frame|note\.gnu\.property)")
 
 

@@ -45,7 +45,7 @@ def make(tree: Path, toolchain: Toolchain, jobs: int, journal: Journal, log: Pat
 
 
 def _run(argv: list[str], tree: Path, journal: Journal, log: Path, watch: process.LineWatch | None = None) -> None:
-    start = log.stat().st_size
+    start = log.stat().st_size if log.exists() else 0
     if process.run(argv, cwd=tree, log=log, journal=journal, env=environment(tree), on_line=watch) == 0:
         return
     with log.open("rb") as file:
