@@ -17,11 +17,15 @@ from lab.version import KernelVersion
 
 
 def apply_patch(root: Path, patch: Path, journal: Journal) -> None:
-    """Apply a unified diff (strip level 1) to the tree at `root`; one that does not fit whole is a PortError."""
+    """Apply a unified diff (strip level 1) to the tree at `root`; one that does not fit whole is a PortError.
+
+    The log lies beside the tree, and stays only when there is something to read in it.
+    """
     if not patch.is_file():
         raise PortError(f"{patch} is not there", doing="applying your patches")
     git = process.require("git", "git")
-    log = root / ".kvmd-lab-patch.log"
+    log = root.with_name(f"{root.name}.patch.log")
+    log.unlink(missing_ok=True)
     # GIT_CEILING_DIRECTORIES: a tree below somebody's checkout is not part of that checkout.
     env = {"GIT_CEILING_DIRECTORIES": str(root.parent), "PATH": "/usr/bin:/bin", "HOME": "/nonexistent"}
     argv = [git, "apply", "--whitespace=nowarn", str(patch.absolute())]
@@ -32,6 +36,7 @@ def apply_patch(root: Path, patch: Path, journal: Journal) -> None:
             log=log,
             hint="make the diff against the output of `kvmd-lab port --export`",
         )
+    log.unlink()
 
 
 def export(pristine: Path, version: KernelVersion, records: Ledger, target: Path) -> list[Path]:

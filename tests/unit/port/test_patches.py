@@ -118,6 +118,7 @@ def test_patch_of_the_user_goes_on_top(ledger: Ledger, tree: Tree, odd: Path) ->
     patch.write_text(PATCH, encoding="utf-8")
     port(tree, odd / "ported", ledger, (patch,), Journal())
     assert (odd / "ported" / "init" / "main.c").read_bytes().startswith("/* Grüße */\n#include".encode())
+    assert sorted(path.name for path in odd.iterdir()) == [patch.name, "ported"]
 
 
 def test_patches_of_the_user_go_on_in_their_order(ledger: Ledger, tree: Tree, odd: Path) -> None:
@@ -138,6 +139,8 @@ def test_patch_that_does_not_fit_is_a_port_error_that_shows_why(ledger: Ledger, 
     with pytest.raises(PortError, match="does not fit the ported tree") as caught:
         port(tree, odd / "ported", ledger, (patch,), Journal())
     assert any("init/main.c" in line for line in caught.value.seen)
+    assert caught.value.log is not None
+    assert "patch does not apply" in caught.value.log.read_text()
 
 
 def test_patch_that_fits_by_half_changes_nothing(odd: Path) -> None:

@@ -4,7 +4,7 @@
 #include <asm/page.h>
 
 struct page {
-	unsigned long words[64];
+	unsigned long words[128];
 };
 
 #endif

@@ -1,4 +1,5 @@
 #include <linux/sched.h>
+#include <asm/processor.h>
 
 /* Pasting that does not give one token. */
 #define STUB(nr) int stub_##nr(void) { return nr; }
@@ -10,7 +11,7 @@ BUILD(1)
 /* Two entries of the exception table. */
 int probe(int *at)
 {
-	int value = 0;
+	int value = init_tss[0].gs;
 
 	__asm__ __volatile__("1:	movl %1, %0\n"
 			     "2:\n"
@@ -18,6 +19,6 @@ int probe(int *at)
 			     "	.align 4\n"
 			     "	.long 1b, 2b\n"
 			     ".previous"
-			     : "=r" (value) : "m" (*at));
+			     : "+r" (value) : "m" (*at));
 	return value;
 }

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from lab.build.toolchain import FLAGS, Toolchain, check_host_programs, toolchain
+from lab.errors import HostError
+from tests.unit.build.toykernel import fake_tools
+
+NO_M32 = 'case "$*" in *-m32*) echo "cc1: sorry, no 32 bits" >&2; exit 1;; esac; echo fake 1.0'
+
+
+def test_compiler_is_told_with_its_version_and_flags(gcc: Toolchain) -> None:
+    assert gcc.cc == "gcc"
+    assert gcc.command.startswith("gcc -m32 -march=i586 ")
+    assert "gcc" in gcc.identity
+    assert "GNU ld" in gcc.identity
+
+
+def test_each_flag_has_its_reason() -> None:
+    assert all(flag.startswith("-") and reason for flag, reason in FLAGS)
+    assert len({flag for flag, _ in FLAGS}) == len(FLAGS)
+
+
+@pytest.mark.parametrize(("tool", "package"), [("gcc", "gcc"), ("make", "make"), ("ld", "binutils")])
+def test_missing_tool_is_a_host_error_that_names_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tool: str, package: str
+) -> None:
+    monkeypatch.setenv("PATH", str(fake_tools(tmp_path / "bin", without=(tool,))))
+    with pytest.raises(HostError, match=f"{tool} is not installed") as caught:
+        toolchain("gcc")
+    assert caught.value.hint == f"apt-get install {package}"
+
+
+def test_missing_numbered_compiler_names_its_own_package() -> None:
+    with pytest.raises(HostError, match="gcc-1 is not installed") as caught:
+        toolchain("gcc-1")
+    assert caught.value.hint == "apt-get install gcc-1"
+
+
+def test_compiler_without_32_bits_is_a_host_error_that_shows_its_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(fake_tools(tmp_path / "bin", scripts={"gcc": NO_M32})))
+    with pytest.raises(HostError, match="gcc cannot make 32-bit code") as caught:
+        toolchain("gcc")
+    assert caught.value.seen == ("cc1: sorry, no 32 bits",)
+
+
+@pytest.mark.parametrize("script", ["exit 0", 'case "$*" in *--version*) exit 1;; esac'])
+def test_compiler_that_does_not_tell_its_version_is_a_host_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str
+) -> None:
+    monkeypatch.setenv("PATH", str(fake_tools(tmp_path / "bin", scripts={"gcc": script})))
+    with pytest.raises(HostError, match="does not tell its version"):
+        toolchain("gcc")
+
+
+def test_another_linker_is_another_toolchain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gcc: Toolchain) -> None:
+    monkeypatch.setenv("PATH", str(fake_tools(tmp_path / "bin", scripts={"ld": "echo other ld"})))
+    assert toolchain("gcc").identity == f"{gcc.identity.partition('; ')[0]}; other ld"
+
+
+def test_compiler_in_a_folder_is_taken(gcc: Toolchain) -> None:
+    path = shutil.which("gcc")
+    assert path is not None
+    assert toolchain(path).cc == path
+    assert toolchain(path).flags == gcc.flags
+
+
+def test_host_that_can_make_its_own_programs_passes(gcc: Toolchain) -> None:
+    check_host_programs(gcc)
+
+
+def test_host_without_c_headers_is_a_host_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gcc: Toolchain
+) -> None:
+    script = 'echo "<stdin>:1:10: fatal error: stdio.h: No such file" >&2; exit 1'
+    monkeypatch.setenv("PATH", str(fake_tools(tmp_path / "bin", scripts={"gcc": script})))
+    with pytest.raises(HostError, match="cannot make a program for this host") as caught:
+        check_host_programs(gcc)
+    assert caught.value.hint == "apt-get install libc6-dev"
