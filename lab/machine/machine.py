@@ -72,7 +72,7 @@ class Machine:
         self.settings = setup.get("settings") or Settings.from_environment()
         wanted = setup.get("spec") or MachineSpec()
         self.accel, why_accel = accel.choose(wanted, self.settings.qemu)
-        shift, why_clock = accel.clock(wanted, self.accel, self.settings.qemu)
+        shift, why_clock = accel.clock(wanted, self.accel)
         self.spec = msgspec.structs.replace(wanted, icount_shift=shift)
         self.reason = f"{why_accel}; {why_clock}"
         self._cache = setup.get("cache") or Cache(self.settings.cache)
