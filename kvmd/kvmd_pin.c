@@ -108,15 +108,24 @@ static void kvmd_wait_a_tick(unsigned long *figure)
 }
 
 /*
- * One write fault in the thread's address space. A page that was never touched is refused while the system is nearly
- * full: what is left is for processes, which would be killed where kvmd's caller just gets an error.
- * handle_mm_fault takes the page-table lock of the task that it is given: that must be the owner.
+ * Whether the system can take one page more. An eighth of the RAM is left for processes, since a process that finds
+ * no frame is killed, where kvmd's caller just gets an error. vm_enough_memory takes all of the page cache for free
+ * memory, but what is in the swap cache is not.
+ */
+static int kvmd_room(void)
+{
+	return vm_enough_memory(num_physpages / 8 + swapper_space.nrpages);
+}
+
+/*
+ * One write fault in the thread's address space. handle_mm_fault takes the page-table lock of the task that it is
+ * given: that must be the owner.
  */
 static int kvmd_fault(struct kvmd_server *server, struct vm_area_struct *vma, unsigned long addr, enum kvmd_seen seen)
 {
 	int failures;
 
-	if (seen == KVMD_ABSENT && !vm_enough_memory(num_physpages / 16))
+	if (seen == KVMD_ABSENT && !kvmd_room())
 		return kvmd_refuse(KVMD_NO_FRAME, -ENOMEM);
 	for (failures = 0; failures < KVMD_PATIENCE; failures++) {
 		if (handle_mm_fault(server->task, vma, addr, 1) > 0)

@@ -1,0 +1,128 @@
+/*
+ * pin.c - hold the pages of a map in their frames: what kvmd_pin.c does on 2.3
+ *
+ * On 2.3 nothing but a page's lock bit keeps the page table's entry where it is, so kvmd_pin.c looks, faults and locks
+ * by hand. 6.1 has the notion itself: a *pinned* page. Pinned for writing, a page of private anonymous memory
+ * belongs to this address space alone, keeps its frame and its entry until it is unpinned (reclaim passes over pages
+ * that may be pinned, and no unmapping takes an exclusive page that is), and whoever pins it for long moves it out of
+ * the zones that must be free for others. Several pins of a page add up. So the promises are the same:
+ *
+ *	present, writable, ours alone		FOLL_WRITE
+ *	stays where it is, for as long as		FOLL_LONGTERM
+ *	a driver likes
+ *	what was written goes to swap		unpin ... dirty
+ *	a failed read is an error, and		the entry still names the swap slot
+ *	not somebody else's data
+ *
+ * SPDX-License-Identifier: GPL-2.0-only
+ */
+#include "../kvmd_int.h"
+
+/* Faults that may fail in a row, a tick apart, before the caller gets an error. */
+#define KVMD_PATIENCE	10
+
+/* Whether a page was never touched. mm->mmap_lock is held. */
+static int kvmd_untouched(struct mm_struct *mm, unsigned long addr)
+{
+	pgd_t *pgd = pgd_offset(mm, addr);
+	p4d_t *p4d;
+	pud_t *pud;
+	pmd_t *pmd;
+	pte_t *pte;
+	int none;
+
+	if (pgd_none_or_clear_bad(pgd))
+		return 1;
+	p4d = p4d_offset(pgd, addr);
+	if (p4d_none_or_clear_bad(p4d))
+		return 1;
+	pud = pud_offset(p4d, addr);
+	if (pud_none_or_clear_bad(pud))
+		return 1;
+	pmd = pmd_offset(pud, addr);
+	if (pmd_none_or_clear_bad(pmd))
+		return 1;
+	pte = pte_offset_map(pmd, addr);
+	none = pte_none(*pte);
+	pte_unmap(pte);
+	return none;
+}
+
+/* Whether what is left of RAM and swap is for processes, which would be killed where kvmd's caller just gets an error. */
+static int kvmd_nearly_full(void)
+{
+	return si_mem_available() + get_nr_swap_pages() < totalram_pages() / 16;
+}
+
+/* Turn what pinning a page said into kvmd's error for it. */
+static int kvmd_pin_error(long said)
+{
+	switch (said) {
+	case -ENOMEM:
+		return kvmd_refuse(KVMD_NO_FRAME, -ENOMEM);
+	case -EINTR:	/* only a signal that ends the process */
+		return kvmd_refuse(KVMD_NO_SIGNAL, -EINTR);
+	default:	/* the address is good, so the swap area is not */
+		return kvmd_refuse(KVMD_NO_DATA, -EIO);
+	}
+}
+
+/* Hold one page more for a map. mm->mmap_lock and the attachment's semaphore are held. */
+static int kvmd_pin_page(struct kvmd_server *server, struct kvmd_map *map, unsigned long addr)
+{
+	unsigned short *pins = &map->region->pins[(addr - map->region->start) >> PAGE_SHIFT];
+	struct kiobuf *iobuf = map->iobuf;
+	int failures = 0;
+	long said;
+
+	if (*pins == KVMD_PIN_MAX)
+		return kvmd_refuse(KVMD_NO_PIN_LIMIT, -EAGAIN);
+	if (!*pins && kvmd_untouched(server->mm, addr) && kvmd_nearly_full())
+		return kvmd_refuse(KVMD_NO_FRAME, -ENOMEM);
+	for (;;) {
+		said = pin_user_pages_remote(server->mm, addr, 1, FOLL_WRITE | FOLL_LONGTERM,
+					     &iobuf->maplist[iobuf->nr_pages], NULL, NULL);
+		if (said == 1)
+			break;
+		if (said != -ENOMEM || ++failures == KVMD_PATIENCE)
+			return kvmd_pin_error(said);
+		kvmd_account(&kvmd_now.fault_waits, 1);
+		schedule_timeout_uninterruptible(1);
+	}
+	iobuf->nr_pages++;
+	++*pins;
+	return 0;
+}
+
+/* Hold all pages of a map, or none. The attachment's semaphore is held. */
+int kvmd_pin(struct kvmd_server *server, struct kvmd_map *map)
+{
+	int err = 0, i;
+
+	mmap_read_lock(server->mm);
+	for (i = 0; i < map->n_pages && !err; i++)
+		err = kvmd_pin_page(server, map, map->start + i * PAGE_SIZE);
+	mmap_read_unlock(server->mm);
+	if (err)
+		kvmd_unpin(map);
+	else
+		map->iobuf->locked = 1;
+	return err;
+}
+
+/*
+ * Let go of the pages that a map holds. They are marked as dirty first, since a driver may have written into them
+ * without the page table's knowledge. The attachment's semaphore is held.
+ */
+void kvmd_unpin(struct kvmd_map *map)
+{
+	unsigned short *pins = &map->region->pins[(map->start - map->region->start) >> PAGE_SHIFT];
+	struct kiobuf *iobuf = map->iobuf;
+	int i;
+
+	iobuf->locked = 0;
+	unpin_user_pages_dirty_lock(iobuf->maplist, iobuf->nr_pages, true);
+	for (i = 0; i < iobuf->nr_pages; i++)
+		pins[i]--;
+	iobuf->nr_pages = 0;
+}
