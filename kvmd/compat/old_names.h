@@ -3,7 +3,7 @@
  *
  * Most old names are macros here, and some of them are words that 6.1's own headers use as well (semaphore, down,
  * need_resched). So every header that kvmd's sources ask for is included first: when their own #include lines come,
- * nothing is left to be read. Headers that 6.1 does not have any more are in include/, and empty.
+ * nothing is left to be read. Headers that 6.1 does not have any more are found in include/, and are empty (gone.h).
  *
  * SPDX-License-Identifier: GPL-2.0-only
  */

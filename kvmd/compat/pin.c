@@ -51,7 +51,7 @@ static int kvmd_untouched(struct mm_struct *mm, unsigned long addr)
 /* Whether what is left of RAM and swap is for processes, which would be killed where kvmd's caller just gets an error. */
 static int kvmd_nearly_full(void)
 {
-	return si_mem_available() + get_nr_swap_pages() < totalram_pages() / 16;
+	return si_mem_available() + get_nr_swap_pages() < totalram_pages() / 8;
 }
 
 /* Turn what pinning a page said into kvmd's error for it. */

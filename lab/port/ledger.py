@@ -6,6 +6,8 @@ version range), `files` (glob patterns below the tree), `count` (places expected
     match + replace     the place, and what stands there afterwards; "@" in `replace` is what stood there
     transform           a named function of lab.port.transforms, with `options`
     install             a file beside the ledger (its path from the folder that holds the ledger's), put at `files`
+
+A topic's own `kernels`, above its records, is for those of them that have none.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ import msgspec
 from lab.cache import digest
 from lab.errors import PortError, UsageError
 from lab.version import KernelVersion, VersionRange
+
+_ALL = "all"
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -33,7 +37,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     why: str
     files: tuple[str, ...]
     count: int
-    kernels: str = "all"
+    kernels: str = _ALL
     match: str = ""
     replace: str | None = None
     look_in: Literal["code", "strings", "text"] = "code"
@@ -69,6 +73,14 @@ class Ledger(msgspec.Struct, frozen=True):
 
 class _Topic(msgspec.Struct, forbid_unknown_fields=True):
     record: tuple[Record, ...]
+    kernels: str = _ALL
+
+    def records(self) -> tuple[Record, ...]:
+        """Return the records; those that say nothing of kernels get the topic's range."""
+        return tuple(
+            msgspec.structs.replace(record, kernels=self.kernels) if record.kernels == _ALL else record
+            for record in self.record
+        )
 
 
 def load(folder: Path) -> Ledger:
@@ -80,7 +92,7 @@ def load(folder: Path) -> Ledger:
     records: list[Record] = []
     for path in sorted(folder.glob("*.toml")):
         try:
-            records += msgspec.toml.decode(path.read_bytes(), type=_Topic).record
+            records += msgspec.toml.decode(path.read_bytes(), type=_Topic).records()
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise _unreadable(f"{path.name}: {error}") from error
     if not records:

@@ -1,0 +1,6 @@
+/*
+ * A header of 2.3 that 6.1 does not have. Installed under each such name; what they offered is in old_names.h, which is
+ * read before.
+ *
+ * SPDX-License-Identifier: GPL-2.0-only
+ */
