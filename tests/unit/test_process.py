@@ -138,10 +138,12 @@ def test_interrupted_lab_kills_the_command_with_its_children(log: Path, error: t
     assert all(is_gone(pid) for pid in pids)
 
 
-def test_command_dies_with_a_killed_lab(log: Path) -> None:
+def test_command_dies_with_a_killed_lab(log: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "nobody-writes")
+    command = f"echo $$; exec cat < {tmp_path / 'nobody-writes'}"
     script = (
         "import sys; from pathlib import Path; from lab import process; from lab.journal import Journal\n"
-        f"process.run(['sh', '-c', 'echo $$; exec tail -f /dev/null'], log=Path({str(log)!r}), journal=Journal(),\n"
+        f"process.run(['sh', '-c', {command!r}], log=Path({str(log)!r}), journal=Journal(),\n"
         "            on_line=lambda line: print(line, flush=True))"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as lab:

@@ -51,6 +51,12 @@ def test_replacement_outside_ascii_is_written_as_utf8(tree: Path, tmp_path: Path
     assert b"/* \xe9 g" in after["a.c"]
 
 
+def test_several_places_of_one_file_are_all_changed(tree: Path, tmp_path: Path) -> None:
+    (tree / "a.c").write_text("one; two; one;\none;\n")
+    after = ported(tree, tmp_path / "ledger", record(match="one", replace="@ + @ + 1", count=3))
+    assert after["a.c"] == b"one + one + 1; two; one + one + 1;\none + one + 1;\n"
+
+
 def test_places_in_all_files_of_the_patterns_count_together(tree: Path, tmp_path: Path) -> None:
     after = ported(tree, tmp_path / "ledger", record(files=["*.c", "sub/*.c"], match="return g", replace="g", count=2))
     assert [b"{ g(" in text for text in after.values()] == [True, True]

@@ -171,10 +171,11 @@ def test_patch_that_is_missing_or_no_patch_is_a_port_error(odd: Path, text: str 
         apply_patch(odd / "tree", odd / "a.patch", Journal())
 
 
-def test_patch_in_a_tree_below_a_checkout_reaches_the_tree(odd: Path) -> None:
+@pytest.mark.parametrize("head", ["", "diff --git a/init/main.c b/init/main.c\n"])
+def test_patch_in_a_tree_below_a_checkout_reaches_the_tree(odd: Path, head: str) -> None:
     subprocess.run(["git", "init", "-q", str(odd)], check=True)
     shutil.copytree(TOY_TREE, odd / "tree")
-    (odd / "a.patch").write_text(PATCH)
+    (odd / "a.patch").write_text(head + PATCH)
     apply_patch(odd / "tree", odd / "a.patch", Journal())
     assert (odd / "tree" / "init" / "main.c").read_text().startswith("/* Grüße */\n")
 
