@@ -114,7 +114,8 @@ class _Job:
         self.journal = journal
         self.cache = Cache(settings.cache)
         self.toolchain: Toolchain = toolchain(plan.cc or settings.cc)
-        self.ledger: Ledger = port.own_ledger() if plan.ledger is None else port.load(plan.ledger)
+        everything = port.own_ledger() if plan.ledger is None else port.load(plan.ledger)
+        self.ledger: Ledger = everything.meant_for(plan.tree.version)
         self.options = merge(self._fragments())
         self.patch_digests = tuple((path.name, _patch_digest(path)) for path in plan.patches)
         base = (
@@ -240,7 +241,7 @@ class _Job:
             tree=self.plan.tree.digest,
             tree_origin=self.plan.tree.origin,
             ledger=self.ledger.digest,
-            records=tuple(record.id for record in self.ledger.records if record.holds_for(self.plan.tree.version)),
+            records=tuple(record.id for record in self.ledger.records),
             patches=self.patch_digests,
             compiler=self.toolchain.identity,
             flags=self.toolchain.flags,

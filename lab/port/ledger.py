@@ -62,6 +62,11 @@ class Ledger(msgspec.Struct, frozen=True):
     digest: str
     home: Path
 
+    def meant_for(self, version: KernelVersion) -> Ledger:
+        """Return the ledger without the records for other kernels, whose changes are none to this one."""
+        kept = tuple(record for record in self.records if record.holds_for(version))
+        return msgspec.structs.replace(self, records=kept, digest=_digest(kept, self))
+
     def source(self, record: Record) -> Path:
         """Return the file that a record installs."""
         return self.home.parent / record.install
@@ -104,7 +109,7 @@ def load(folder: Path) -> Ledger:
             raise _unreadable(f"two records are called {record.id}")
         seen.add(record.id)
     ledger = Ledger(tuple(records), "", folder)
-    return msgspec.structs.replace(ledger, digest=_digest(ledger))
+    return msgspec.structs.replace(ledger, digest=_digest(ledger.records, ledger))
 
 
 def _unreadable(what: str) -> PortError:
@@ -123,10 +128,10 @@ def _check(record: Record) -> None:
         raise _unreadable(f"record {record.id}: {error.what}") from error
 
 
-def _digest(ledger: Ledger) -> str:
+def _digest(records: tuple[Record, ...], ledger: Ledger) -> str:
     code = (path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
-    parts = [*code, *(msgspec.json.encode(record) for record in ledger.records)]
-    parts.extend(read_installed(ledger, record) for record in ledger.records if record.install)
+    parts = [*code, *(msgspec.json.encode(record) for record in records)]
+    parts.extend(read_installed(ledger, record) for record in records if record.install)
     return digest(*parts)
 
 

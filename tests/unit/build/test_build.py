@@ -150,6 +150,16 @@ def test_kernel_that_would_differ_has_another_key(bench: Bench, tmp_path: Path, 
     assert _key(Plan(tree=tree, ledger=folder), bench) != _key(other, bench)
 
 
+def test_change_of_a_record_for_other_kernels_changes_no_key(bench: Bench, tmp_path: Path) -> None:
+    own = bench.own_ledger(tmp_path / "ledger")
+    before = _key(own.plan(), own)
+    topic = own.ledger / "kernel-patches" / "10-language.toml"
+    edit(topic, 'match = "nowhere"', 'match = "elsewhere"')
+    assert _key(own.plan(), own) == before
+    edit(topic, 'match = "STUB(##x)"', 'match = "STUB( ##x)"')
+    assert _key(own.plan(), own) != before
+
+
 def test_change_of_an_installed_file_changes_the_key(bench: Bench, tmp_path: Path) -> None:
     own = bench.own_ledger(tmp_path / "ledger")
     before = _key(own.plan(), own)
