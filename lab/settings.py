@@ -15,11 +15,15 @@ DEFAULT_MIRRORS = ("https://cdn.kernel.org/pub/linux/kernel", "https://mirrors.e
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Folders are absolute; `mirrors` are base addresses without a final slash; `jobs` is make's -j."""
+    """Folders are absolute; `mirrors` are base addresses without a final slash; `jobs` is make's -j.
+
+    `ledger` is the folder of another ledger than the project's own, with its fragments in `config/`.
+    """
 
     cache: Path
     runs: Path
     trees: Path | None = None
+    ledger: Path | None = None
     mirrors: tuple[str, ...] = DEFAULT_MIRRORS
     cc: str = "gcc"
     qemu: str = "qemu-system-i386"
@@ -27,12 +31,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
-        """Read KVMD_LAB_CACHE, _RUNS, _TREES, _MIRRORS (comma or space separated), _CC, _QEMU and _JOBS.
+        """Read KVMD_LAB_CACHE, _RUNS, _TREES, _LEDGER, _MIRRORS (comma or space separated), _CC, _QEMU and _JOBS.
 
         Unset ones fall back to the user's cache folder (XDG), ./runs, the release servers and the host's tools.
         """
         cache = environment.get("KVMD_LAB_CACHE") or platformdirs.user_cache_dir("kvmd-lab")
         trees = environment.get("KVMD_LAB_TREES")
+        ledger = environment.get("KVMD_LAB_LEDGER")
         mirrors = environment.get("KVMD_LAB_MIRRORS", "").replace(",", " ").split()
         jobs = environment.get("KVMD_LAB_JOBS", "")
         if jobs and not (jobs.isdigit() and int(jobs) > 0):
@@ -41,6 +46,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             cache=Path(cache).expanduser().absolute(),
             runs=Path(environment.get("KVMD_LAB_RUNS") or "runs").expanduser().absolute(),
             trees=Path(trees).expanduser().absolute() if trees else None,
+            ledger=Path(ledger).expanduser().absolute() if ledger else None,
             mirrors=tuple(mirror.rstrip("/") for mirror in mirrors) or DEFAULT_MIRRORS,
             cc=environment.get("KVMD_LAB_CC") or "gcc",
             qemu=environment.get("KVMD_LAB_QEMU") or "qemu-system-i386",

@@ -66,7 +66,8 @@ def port(
     from lab.port.patches import export as export_series
 
     with common.bench(common.subject(name, tree, accept_changed=accept_changed), quiet=as_json) as bench:
-        pristine, ledger = bench.tree(), porting.own_ledger()
+        own = bench.settings.ledger
+        pristine, ledger = bench.tree(), porting.own_ledger() if own is None else porting.load(own)
         if export is not None:
             for path in export_series(pristine.path, pristine.version, ledger, export):
                 common.say(str(path), as_json=False, text="" if as_json else str(path))

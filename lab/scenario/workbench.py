@@ -87,7 +87,12 @@ class Workbench:
         """Return what `kernel` would build."""
         subject = self.subject
         return build.Plan(
-            tree=self.tree(), variant=variant, fragments=subject.fragments, patches=subject.patches, cc=subject.cc
+            tree=self.tree(),
+            variant=variant,
+            ledger=self.settings.ledger,
+            fragments=subject.fragments,
+            patches=subject.patches,
+            cc=subject.cc,
         )
 
     def image(self, swap_mib: int) -> image.Image:

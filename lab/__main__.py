@@ -1,0 +1,5 @@
+"""`python -m lab` is `kvmd-lab`."""
+
+from lab.cli import main
+
+main()

@@ -1,0 +1,72 @@
+"""Ctrl-C and SIGTERM at each stage that lasts: the code says so, and nothing is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from lab.source import kernels
+from tests.unit.build.toykernel import TOY_TREE, fragment
+from tests.unit.cli.calls import Call
+from tests.unit.source.toys import Mirror, Request, falls_silent
+
+HOW = pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+
+
+def await_file(folder: Path, pattern: str, child: subprocess.Popen[str]) -> Path:
+    """Wait until a file with contents is there; the child's end, or a minute, ends the wait."""
+    pause = threading.Event()
+    for _ in range(6000):
+        for path in folder.rglob(pattern):
+            if path.stat().st_size:
+                return path
+        assert child.poll() is None, child.communicate()
+        pause.wait(0.01)
+    raise AssertionError(f"no {pattern} in {folder}")
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; a zombie that init has not reaped yet does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@HOW
+def test_interrupted_build_ends_make_and_leaves_no_entry(number: int, code: int, call: Call, tmp_path: Path) -> None:
+    child = call.start("build", "--tree", TOY_TREE, "--fragment", fragment(tmp_path, "CONFIG_TOY_HANG=y"))
+    hanging = int(await_file(call.cache, "hang.pid", child).read_text())
+    os.kill(child.pid, number)
+    _, said = child.communicate(timeout=30)
+    assert child.returncode == code
+    assert "Traceback" not in said
+    assert not alive(hanging)
+    assert [path for path in (call.cache / "kernels").iterdir() if path.is_dir()] == []
+
+
+@HOW
+def test_interrupted_download_leaves_nothing_under_its_final_name(number: int, code: int, call: Call) -> None:
+    asked = threading.Event()
+
+    def stall(request: Request, data: bytes) -> None:
+        asked.set()
+        falls_silent(request, data)
+
+    with Mirror() as mirror:
+        mirror.files = {f"/{path}": bytes(1000) for spec in kernels() for path in spec.files}
+        mirror.manners = [stall]
+        call.mirrors = mirror.url
+        child = call.start("fetch", "2.3.99-pre3")
+        assert asked.wait(30)
+        os.kill(child.pid, number)
+        _, said = child.communicate(timeout=30)
+    assert child.returncode == code
+    assert "Traceback" not in said
+    tarballs = [path.name for path in call.cache.rglob("linux-*") if path.is_file()]
+    assert [name for name in tarballs if not name.endswith(".part")] == []

@@ -1,0 +1,196 @@
+"""The command line as a person calls it: exit codes, messages, JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lab import errors
+from lab.cli import app as application
+from tests.unit.build.toykernel import TOY_TREE, fake_tools, fragment
+from tests.unit.cli.calls import Call
+
+EXIT_CODES = {
+    errors.UsageError: 2,
+    errors.SourceError: 3,
+    errors.DownloadError: 3,
+    errors.PortError: 4,
+    errors.ConfigError: 5,
+    errors.CompileError: 6,
+    errors.AuditError: 7,
+    errors.HostError: 8,
+    errors.MachineError: 8,
+    errors.InfraError: 8,
+    errors.BootError: 9,
+    errors.GuestFault: 10,
+    errors.AgentError: 10,
+    errors.SubjectError: 10,
+}
+
+
+def leave(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> object:
+    def raises(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(application, "app", raises)
+    with pytest.raises(SystemExit) as left:
+        application.main()
+    return left.value.code
+
+
+@pytest.mark.parametrize(("kind", "code"), EXIT_CODES.items())
+def test_error_leaves_with_its_code_and_says_all_it_knows(
+    kind: type[errors.LabError], code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert leave(monkeypatch, kind("it broke", doing="trying", seen=["the last line"], hint="another way")) == code
+    said = capsys.readouterr().err
+    assert said == "kvmd-lab: trying: it broke\n  | the last line\n  try: another way\n"
+
+
+def test_every_error_of_the_tree_has_its_code_tested() -> None:
+    def below(kind: type[errors.LabError]) -> set[type[errors.LabError]]:
+        return {kind}.union(*(below(child) for child in kind.__subclasses__() if child.__module__ == "lab.errors"))
+
+    assert below(errors.LabError) - {errors.LabError} == set(EXIT_CODES)
+
+
+def test_interrupt_leaves_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert leave(monkeypatch, KeyboardInterrupt()) == 130
+
+
+def test_unknown_command_is_usage(call: Call) -> None:
+    done = call("frobnicate")
+    assert done.returncode == 2
+    assert "frobnicate" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_help_names_every_sub_command(call: Call) -> None:
+    said = call("--help").stdout
+    for name in (
+        "kernels",
+        "doctor",
+        "fetch",
+        "port",
+        "build",
+        "image",
+        "boot",
+        "shell",
+        "run",
+        "demo",
+        "bench",
+        "clean",
+    ):
+        assert name in said
+
+
+def test_kernels_lists_the_releases(call: Call) -> None:
+    names = [row["name"] for row in json.loads(call("kernels", "--json").stdout)]
+    assert {"2.3.99-pre1", "2.3.99-pre9", "2.4.0-test1", "2.4.0-test12"} <= set(names)
+
+
+def test_mirror_without_the_kernel_tells_what_to_give(call: Call) -> None:
+    done = call("fetch", "2.3.99-pre3")
+    assert done.returncode == 3
+    assert "KVMD_LAB_TREES" in done.stderr
+    assert "--tree" in done.stderr
+
+
+def test_tree_of_another_version_is_refused_with_both_names(call: Call) -> None:
+    done = call("fetch", "2.3.99-pre5", "--tree", TOY_TREE)
+    assert done.returncode == 3
+    assert "2.3.99-pre3" in done.stderr
+    assert "2.3.99-pre5" in done.stderr
+
+
+def test_tree_that_no_record_fits_is_refused_by_name(call: Call) -> None:
+    done = call("port", "--tree", TOY_TREE, own_ledger=True)
+    assert done.returncode == 4
+    assert "record strings-over-line-ends should change" in done.stderr
+
+
+def test_port_explains_each_record(call: Call) -> None:
+    done = call("port", "--tree", TOY_TREE, "--explain")
+    assert done.returncode == 0
+    assert "[string]" in done.stdout
+
+
+def test_build_says_what_it_made_and_then_that_nothing_changed(call: Call) -> None:
+    first = json.loads(call("build", "--tree", TOY_TREE, "--json").stdout)
+    second = json.loads(call("build", "--tree", TOY_TREE, "--json").stdout)
+    assert Path(first["kernel"]["bzimage"]).is_file()
+    assert (first["kernel"]["fresh"], second["kernel"]["fresh"]) == (True, False)
+    assert first["kernel"]["key"] == second["kernel"]["key"]
+
+
+def test_dry_run_builds_nothing(call: Call) -> None:
+    assert call("build", "--tree", TOY_TREE, "--dry-run").returncode == 0
+    assert not (call.cache / "kernels").exists()
+
+
+def test_fragment_that_disagrees_is_a_configuration_error(call: Call, tmp_path: Path) -> None:
+    done = call("build", "--tree", TOY_TREE, "--fragment", fragment(tmp_path, "# CONFIG_KVMD is not set"))
+    assert done.returncode == 5
+    assert "mine.config" in done.stderr
+
+
+def test_compile_error_shows_the_compilers_words(call: Call, tmp_path: Path) -> None:
+    done = call("build", "--tree", TOY_TREE, "--fragment", fragment(tmp_path, "CONFIG_TOY_FAIL_COMPILE=y"))
+    assert done.returncode == 6
+    assert "error:" in done.stderr
+    assert "log: " in done.stderr
+
+
+def test_missing_compiler_names_the_package(call: Call) -> None:
+    done = call("build", "--tree", TOY_TREE, "--cc", "gcc-99")
+    assert done.returncode == 8
+    assert "apt-get install gcc-99" in done.stderr
+
+
+def test_doctor_names_what_is_missing(call: Call, tmp_path: Path) -> None:
+    done = call("doctor", path=fake_tools(tmp_path / "bin", without=("ld", "objdump")))
+    assert done.returncode == 8
+    assert "binutils" in done.stdout
+    words = call("doctor", "--missing", path=tmp_path / "bin").stdout.split()
+    assert "binutils" in words
+    assert "qemu-system-x86" in words
+    assert "make" not in words
+
+
+def test_unknown_scenario_lists_those_there_are(call: Call) -> None:
+    done = call("run", "no_such_thing")
+    assert done.returncode == 2
+    assert "kvmd_regions" in done.stderr
+    assert call("run", "--list").stdout.split() == ["boot", "kvmd_regions", "user_memory"]
+
+
+def test_run_without_a_tree_fails_as_the_source_did(call: Call) -> None:
+    done = call.process("run", "boot", "--json")
+    assert done.returncode == 3
+    outcome = json.loads(done.stdout)["outcome"]
+    assert (outcome["errors"], outcome["passed"]) == (1, 0)
+    assert "KVMD_LAB_TREES" in outcome["error"]
+
+
+def test_demo_without_a_tree_tells_the_reason_and_where_its_files_are(call: Call) -> None:
+    done = call.process("demo")
+    assert done.returncode == 3
+    assert "no mirror gave it" in done.stdout
+    assert "the run's folder" in done.stdout
+
+
+def test_report_of_a_run_tells_its_stages(call: Call) -> None:
+    call.process("run", "boot", "--json")
+    (run,) = call.runs.iterdir()
+    assert "source     FAILED" in call("report", run).stdout
+    assert call("report", call.cache).returncode == 2
+
+
+def test_clean_removes_what_can_be_made_again(call: Call) -> None:
+    call("build", "--tree", TOY_TREE)
+    assert str(call.cache / "kernels") in call("clean", "--dry-run").stdout
+    assert (call.cache / "kernels").is_dir()
+    assert call("clean").returncode == 0
+    assert not (call.cache / "kernels").exists()
