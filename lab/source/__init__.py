@@ -1,7 +1,18 @@
 """A kernel's name or a user's tree, turned into a pristine source tree with a digest."""
 
-from lab.source.catalogue import KernelSpec, kernels
+from lab.source.catalogue import KernelSpec, Package, kernels, packages, shape_of
 from lab.source.obtain import Where, locate, obtain, release_server_answers
 from lab.source.tree import Tree
 
-__all__ = ["KernelSpec", "Tree", "Where", "kernels", "locate", "obtain", "release_server_answers"]
+__all__ = [
+    "KernelSpec",
+    "Package",
+    "Tree",
+    "Where",
+    "kernels",
+    "locate",
+    "obtain",
+    "packages",
+    "release_server_answers",
+    "shape_of",
+]

@@ -29,10 +29,23 @@ def _silent(done: int, total: int) -> None:
     pass
 
 
+def everything(path: str) -> bool:  # noqa: ARG001 - one of the functions that tell what counts
+    """Tell that a file counts, whichever it is."""
+    return True
+
+
 def unpack(
-    tarball: Path, folder: Path, *, limits: Limits | None = None, progress: Callable[[int, int], None] = _silent
+    tarball: Path,
+    folder: Path,
+    *,
+    limits: Limits | None = None,
+    progress: Callable[[int, int], None] = _silent,
+    counts: Callable[[str], bool] = everything,
 ) -> Path:
     """Unpack a .tar, .gz, .bz2 or .xz into an empty folder; return the tree's top folder in it.
+
+    Of a tarball with one top folder only those files and links are written whose path below it `counts`; folders come
+    with their files then.
 
     Owners, modes (but for the executable bit) and empty folders' times are not kept. A damaged or hostile tarball is a
     SourceError that names the member; the caller removes the folder.
@@ -41,9 +54,17 @@ def unpack(
     with _opened(tarball, limits, progress) as (members, source):
         writer = _Writer(folder, source, limits, tarball)
         for member in members:
-            writer.add(member)
+            if counts is everything or (not member.isdir() and counts(_below_top(member.name))):
+                writer.add(member)
+            else:
+                source.seek(source.tell() + (member.size if member.isreg() else 0))
         writer.make_links()
     return top_of(folder, tarball)
+
+
+def _below_top(name: str) -> str:
+    """A member's path without its first folder."""
+    return name.removeprefix("./").partition("/")[2]
 
 
 def makefile_of(tarball: Path) -> str | None:

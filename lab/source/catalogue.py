@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from lab.cache import digest
 from lab.version import KernelVersion, VersionRange
 
 _FILE = Path(__file__).with_name("kernels.toml")
@@ -29,12 +30,42 @@ class KernelSpec(msgspec.Struct, frozen=True):
         return KernelVersion(self.name)
 
 
+class Package(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A source that a package of the distribution brings as `file`: whichever of the versions `kernels` it is."""
+
+    name: str
+    kernels: str
+    package: str
+    file: str
+
+
 class Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
-    """What every whole tree of a range of versions has, and what no pristine one has (shell patterns)."""
+    """What every whole tree of a range of versions has, and what no pristine one has (shell patterns).
+
+    `needed` are beginnings of paths and `always` patterns for files' names: the part of the tree that counts. The
+    rest is neither unpacked nor looked at. Without them the whole tree counts.
+    """
 
     kernels: str
     must_have: tuple[str, ...]
     litter: tuple[str, ...]
+    needed: tuple[str, ...] = ()
+    always: tuple[str, ...] = ()
+
+    def counts(self, path: str) -> bool:
+        """Tell whether a file (its path relative to the tree) belongs to the part that counts."""
+        if not self.needed or path.startswith(self.needed):
+            return True
+        return self.always_pattern.match(path.rpartition("/")[2]) is not None
+
+    def digest(self) -> str:
+        """Return what changes whenever another part of the tree counts; empty if that is the whole tree."""
+        return digest("needed", *self.needed, "always", *self.always) if self.needed else ""
+
+    @cached_property
+    def always_pattern(self) -> re.Pattern[str]:
+        """One expression for the names in `always`."""
+        return re.compile("|".join(fnmatch.translate(pattern) for pattern in self.always) or "(?!)")
 
     @cached_property
     def litter_pattern(self) -> re.Pattern[str]:
@@ -46,6 +77,7 @@ class _Catalogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     packings: tuple[str, ...]
     kernels: dict[str, str]
     shape: tuple[Shape, ...]
+    package: tuple[Package, ...] = ()
 
 
 @cache
@@ -66,6 +98,26 @@ def kernels() -> tuple[KernelSpec, ...]:
 def find(name: str) -> KernelSpec | None:
     """Return the kernel of that name, or None."""
     return next((spec for spec in kernels() if spec.name == name), None)
+
+
+def packages() -> tuple[Package, ...]:
+    """Return the sources that the distribution may bring."""
+    return _catalogue().package
+
+
+def package_of(name: str) -> Package | None:
+    """Return the package whose kernel has that name, or None."""
+    return next((package for package in packages() if package.name == name), None)
+
+
+def answers_to(version: KernelVersion, name: str) -> bool:
+    """Tell whether a tree is what somebody means by `name`.
+
+    The spelling counts: a tree whose EXTRAVERSION somebody extended is not the release. A package's name stands for all
+    the versions that it may bring.
+    """
+    package = package_of(name)
+    return version.text == name if package is None else version in VersionRange(package.kernels)
 
 
 def shape_of(version: KernelVersion) -> Shape | None:

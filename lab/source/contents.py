@@ -19,6 +19,7 @@ import msgspec
 
 from lab.cache import digest
 from lab.errors import SourceError
+from lab.source.catalogue import Shape
 from lab.source.memo import Memo, Stamp, settled, stamp, tick
 
 _KIND = "tree-index-1"
@@ -36,13 +37,16 @@ class Contents(msgspec.Struct, frozen=True):
     files: dict[bytes, bytes]
 
 
-def read_contents(tree: Path, memo: Memo) -> Contents:
+def read_contents(tree: Path, memo: Memo, shape: Shape | None = None) -> Contents:
     """Return the contents of a folder; anything in it but files, folders and links that stay inside is a SourceError.
 
-    `tree` is a resolved path.
+    `tree` is a resolved path. Files and links that do not count for the shape are left out.
     """
     began = time.time_ns()
     stamps, links = scan(tree)
+    if shape is not None and shape.needed:
+        stamps = {path: each for path, each in stamps.items() if shape.counts(os.fsdecode(path))}
+        links = {path: to for path, to in links.items() if shape.counts(os.fsdecode(path))}
     known = memo.recall(_KIND, str(tree), Index) or {}
     hashes = {path: known[path][1] for path, each in stamps.items() if path in known and known[path][0] == each}
     missing = [path for path in stamps if path not in hashes]

@@ -1,6 +1,7 @@
-"""A kernel's name or a user's path, turned into a pristine tree: the four places where one can come from.
+"""A kernel's name or a user's path, turned into a pristine tree: the places where one can come from.
 
-In this order: the path that the user gave, the user's folder of trees, the cache, the mirrors.
+In this order: the path that the user gave, the user's folder of trees, the cache, the mirrors. A kernel that comes in
+a package of the distribution is in no cache and on no mirror.
 """
 
 from __future__ import annotations
@@ -19,12 +20,15 @@ from lab.errors import SourceError, UsageError
 from lab.journal import Journal
 from lab.settings import Settings
 from lab.source import catalogue, firstuse
+from lab.source.catalogue import shape_of
 from lab.source.contents import read_contents
 from lab.source.memo import Memo
 from lab.source.tarballs import Tarballs, has_tarball_name
 from lab.source.tree import Tree, check_pristine, check_version, check_whole, version_of
+from lab.version import KernelVersion
 
-Where = Literal["tree", "cache", "download"]
+Where = Literal["tree", "cache", "package", "download"]
+PACKAGED = Path("/usr/src")  # where Debian's packages put kernel sources
 
 
 class _Found(msgspec.Struct, frozen=True):
@@ -66,14 +70,14 @@ def obtain(
     if tree is not None:
         found = places.at(tree.expanduser().resolve(), name)
     elif name is not None:
-        found = places.trees(name) or places.cached(name) or places.mirrors(name)
+        found = places.trees(name) or places.packaged(name) or places.cached(name) or places.mirrors(name)
     else:
         raise UsageError("neither a kernel's name nor a tree was given", hint="kvmd-lab kernels, or --tree PATH")
     version = version_of(found.folder, found.origin)
     check_version(version, name, found.origin)
     check_whole(found.folder, version, found.origin)
     memo = Memo(settings.cache)
-    contents = read_contents(found.folder, memo)
+    contents = read_contents(found.folder, memo, shape_of(version))
     check_pristine(version, contents.files, found.origin)
     firstuse.check(
         found.key,
@@ -92,6 +96,8 @@ def locate(name: str, settings: Settings) -> Where:
     places = _Places(settings, Journal(), None)
     if next(places.candidates(name), None) is not None:
         return "tree"
+    if catalogue.package_of(name) is not None:
+        return "package"
     if places.fetched(name) is not None:
         return "cache"
     places.spec(name)
@@ -161,7 +167,7 @@ class _Places:
 
     def _unpacked(self, tarball: Path, hashed: str, origin: str, key: str, name: str | None) -> _Found:
         folder = self._tarballs.unpack(tarball, hashed, origin, name)
-        return _Found(folder, origin, key, entry=self._tarballs.entry(hashed))
+        return _Found(folder, origin, key, entry=self._tarballs.entry(tarball, hashed))
 
     def trees(self, name: str) -> _Found | None:
         """The first tree of that version in the user's folder; with a pin only tarballs count."""
@@ -180,20 +186,35 @@ class _Places:
             raise SourceError(f"KVMD_LAB_TREES is {trees}, which is not a folder", hint="correct or unset it")
         inside = sorted(trees.iterdir(), key=lambda path: (name not in path.name, not path.is_dir(), path.name))
         for path in [trees, *inside]:
-            if self._version_at(path.resolve()) == name:
+            version = self._version_at(path.resolve())
+            if version is not None and catalogue.answers_to(version, name):
                 yield path.resolve()
 
-    def _version_at(self, path: Path) -> str | None:
+    def _version_at(self, path: Path) -> KernelVersion | None:
         """What a folder's or tarball's Makefile states; None if it is neither, or damaged, which is noted."""
         try:
             if path.is_dir():
                 wanted = self._pin is None and (path / "Makefile").is_file()
-                return version_of(path, str(path)).text if wanted else None
-            return self._tarballs.version(path) if has_tarball_name(path) else None
+                return version_of(path, str(path)) if wanted else None
+            return KernelVersion(self._tarballs.version(path)) if has_tarball_name(path) else None
         except (SourceError, OSError) as error:
             self._skipped.append(f"{path}: {getattr(error, 'what', error)}")
             self._journal.record("note", text=f"passed over {self._skipped[-1]}")
             return None
+
+    def packaged(self, name: str) -> _Found | None:
+        """What a package of the distribution brings; an update of it is another tree, not a changed one."""
+        package = catalogue.package_of(name)
+        if package is None:
+            return None
+        path = PACKAGED / package.file
+        if not path.is_file():
+            raise SourceError(
+                f"{path} is not there: {name} comes with the distribution, in the package {package.package}",
+                seen=self._skipped,
+                hint=f"apt-get install {package.package}; or give any {name} with --tree, or in KVMD_LAB_TREES",
+            )
+        return msgspec.structs.replace(self.at(path, name), key=f"{path} {self._tarballs.sha256(path)}")
 
     def cached(self, name: str) -> _Found | None:
         """A release that was downloaded before."""
@@ -209,7 +230,7 @@ class _Places:
         if fetched is None or self._pin not in (None, fetched.sha256):
             return None
         tarball = self._downloads / fetched.file
-        there = self._tarballs.entry(fetched.sha256) is not None or (
+        there = self._tarballs.entry(tarball, fetched.sha256) is not None or (
             tarball.is_file() and file_digest(tarball) == fetched.sha256
         )
         return fetched if there else None
@@ -218,7 +239,9 @@ class _Places:
         """The release of that name."""
         spec = catalogue.find(name)
         if spec is None:
-            known = ", ".join(each.name for each in catalogue.kernels())
+            known = ", ".join(
+                [each.name for each in catalogue.kernels()] + [each.name for each in catalogue.packages()]
+            )
             raise SourceError(
                 f"no release of the name {name} is known, and no tree of it was found",
                 seen=self._skipped,

@@ -9,13 +9,15 @@ from pathlib import Path
 
 import msgspec
 
-from lab.cache import Cache, file_digest
+from lab.cache import Cache, digest, file_digest
 from lab.errors import SourceError
 from lab.journal import Journal
 from lab.source import archive
+from lab.source.catalogue import Shape, shape_of
 from lab.source.contents import scan
 from lab.source.memo import Memo, Stamp, settled, stamp, tick
 from lab.source.tree import check_pristine, check_version, check_whole, version_in, version_of
+from lab.version import KernelVersion
 
 _NAME = re.compile(r".+\.(tar|tar\.gz|tgz|tar\.bz2|tbz2?|tar\.xz|txz)", re.IGNORECASE)
 _REPORT = 0.1
@@ -63,22 +65,40 @@ class Tarballs:
             self._memo.keep(kind, str(tarball), known)
         return known
 
-    def entry(self, hashed: str) -> Path | None:
+    def entry(self, tarball: Path, hashed: str) -> Path | None:
         """Return the folder into which the tarball of that hash was unpacked, if it was."""
-        return self._cache.find("source", hashed)
+        whole = self._cache.find("source", hashed)
+        return whole or self._cache.find("source", self._key(hashed, self._shape(tarball)))
+
+    def _shape(self, tarball: Path) -> Shape | None:
+        """The shape of the tree in a tarball if it says that only a part of it counts."""
+        try:
+            shape = shape_of(KernelVersion(self.version(tarball)))
+        except (SourceError, OSError):
+            return None  # unpacking will tell why
+        return shape if shape is not None and shape.needed else None
+
+    @staticmethod
+    def _key(hashed: str, shape: Shape | None) -> str:
+        return hashed if shape is None else digest(hashed, shape.digest())
 
     def unpack(self, tarball: Path, hashed: str, origin: str, name: str | None) -> Path:
         """Return the top folder of a tarball's tree; one that is not whole, pristine and of that name is not stored."""
+        found = self.entry(tarball, hashed)
+        if found is not None:
+            return archive.top_of(found, tarball).resolve()
+        shape = self._shape(tarball)
+        counts = archive.everything if shape is None else shape.counts
 
         def make(folder: Path) -> None:
-            top = archive.unpack(tarball, folder, progress=self._progress(tarball)).resolve()
+            top = archive.unpack(tarball, folder, progress=self._progress(tarball), counts=counts).resolve()
             version = version_of(top, origin)
             check_version(version, name, origin)
             check_whole(top, version, origin)
             files, links = scan(top)
             check_pristine(version, [*files, *links], origin)
 
-        entry = self._cache.entry("source", hashed, make)
+        entry = self._cache.entry("source", self._key(hashed, shape), make)
         return archive.top_of(entry, tarball).resolve()
 
     def _progress(self, tarball: Path) -> Callable[[int, int], None]:

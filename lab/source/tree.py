@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from lab.errors import SourceError, UsageError
-from lab.source.catalogue import eras, shape_of
+from lab.source.catalogue import answers_to, eras, shape_of
 from lab.version import KernelVersion
 
 MAKEFILE_LIMIT = 1 << 20
@@ -64,11 +64,8 @@ def version_of(tree: Path, origin: str) -> KernelVersion:
 
 
 def check_version(version: KernelVersion, name: str | None, origin: str) -> None:
-    """Refuse a tree of another version than the one that was asked for.
-
-    The spelling counts: a tree whose EXTRAVERSION somebody extended is not the release.
-    """
-    if name is not None and version.text != name:
+    """Refuse a tree of another version than the one that was asked for."""
+    if name is not None and not answers_to(version, name):
         raise SourceError(
             f"{origin} is {version} (so says its Makefile), but {name} was asked for",
             hint=f"ask for {version}, or give a tree of {name}",

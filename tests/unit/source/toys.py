@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from lab.source.catalogue import shape_of
-from lab.version import KernelVersion
+from lab.source.tree import version_in
 
 NAME = "2.3.99-pre3"
 MAKEFILE = "VERSION = 2\nPATCHLEVEL = 3\nSUBLEVEL = 99\nEXTRAVERSION = -pre3\n\nall:\n"
@@ -21,7 +21,7 @@ Packing = Literal["", "gz", "bz2", "xz"]
 
 def make_tree(folder: Path, makefile: str = MAKEFILE) -> Path:
     """Write every file that a whole tree must have, each with contents of its own."""
-    shape = shape_of(KernelVersion(NAME))
+    shape = shape_of(version_in(makefile, str(folder)))
     assert shape is not None
     for name in shape.must_have:
         path = folder / name
