@@ -14,17 +14,20 @@ static u32 queued;
 
 /*
  * Without "low latency" the driver hands received bytes on with the next tick of the clock, from a buffer that holds
- * 512 of them and loses the rest. A line that is no serial port doesn't know the setting, and doesn't need it.
+ * 512 of them and loses the rest (2.3.99-pre3, drivers/char/serial.c, receive_chars). A line that is no serial port doesn't know the setting, and doesn't need it.
  */
 static void set_low_latency(void)
 {
 	u32 settings[32];
+	int status;
 
 	memset(settings, 0, sizeof(settings));
 	if (sys_ioctl(line, TIOCGSERIAL, settings) < 0)
 		return;
 	settings[SERIAL_FLAGS] |= LOW_LATENCY;
-	sys_ioctl(line, TIOCSSERIAL, settings);
+	status = sys_ioctl(line, TIOCSSERIAL, settings);
+	if (status < 0)
+		say_number("lab: agent: the line stays slow, and loses long frames: errno ", -status, "\n");
 }
 
 int line_open(const char *path)
