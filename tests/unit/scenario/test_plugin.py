@@ -1,0 +1,136 @@
+"""The pytest plugin: what is FAIL and what is ERROR, dimensions, seeds, the journal."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from lab.journal import read
+
+pytest_plugins = ["pytester"]
+
+
+@pytest.fixture
+def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """A pytest in a folder of its own whose runs and cache are there too."""
+    monkeypatch.setenv("KVMD_LAB_RUNS", str(pytester.path / "runs"))
+    monkeypatch.setenv("KVMD_LAB_CACHE", str(pytester.path / "cache"))
+    return pytester
+
+
+PHASES = """
+import pytest
+from lab.errors import {error}
+
+@pytest.fixture
+def early():
+    raise {error}("it broke")
+
+def test_in_setup(early): ...
+
+def test_in_call():
+    raise {error}("it broke")
+"""
+
+
+@pytest.mark.parametrize(
+    ("error", "outcomes"),
+    [
+        ("SubjectError", {"failed": 2}),
+        ("GuestFault", {"failed": 2}),
+        ("InfraError", {"errors": 2}),
+        ("UsageError", {"errors": 2}),
+    ],
+)
+def test_kind_of_error_decides_between_fail_and_error(
+    error: str, outcomes: dict[str, int], suite: pytest.Pytester
+) -> None:
+    suite.makepyfile(PHASES.format(error=error))
+    result = suite.runpytest("--junitxml=out.xml")
+    result.assert_outcomes(**outcomes)
+    found = ET.parse(suite.path / "out.xml").getroot()[0]
+    assert (found.get("failures"), found.get("errors")) == (
+        str(outcomes.get("failed", 0)),
+        str(outcomes.get("errors", 0)),
+    )
+
+
+def test_marker_wins_over_the_command_line_and_that_over_the_default(suite: pytest.Pytester) -> None:
+    suite.makepyfile(
+        """
+        import pytest
+
+        def test_line(machine_spec):
+            assert (machine_spec.cpus, machine_spec.ram_mib, machine_spec.swap_mib) == (2, 16, 32)
+
+        @pytest.mark.machine(cpus=4, ram_mib=64)
+        def test_marker(machine_spec):
+            assert (machine_spec.cpus, machine_spec.ram_mib, machine_spec.swap_mib) == (4, 64, 32)
+        """
+    )
+    suite.runpytest("--cpus=2", "--swap=32").assert_outcomes(passed=2)
+
+
+def test_unknown_dimension_is_an_error_that_names_the_known_ones(suite: pytest.Pytester) -> None:
+    suite.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.machine(legs=4)
+        def test_it(machine_spec): ...
+        """
+    )
+    result = suite.runpytest()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*takes ram_mib, swap_mib, cpus, icount_shift by name*legs*"])
+
+
+def test_seeds_follow_each_other_and_are_named(suite: pytest.Pytester) -> None:
+    suite.makepyfile(
+        """
+        def test_it(seed):
+            assert seed in (7, 8, 9)
+        """
+    )
+    result = suite.runpytest("--seed=7", "--seeds=3", "-v")
+    result.assert_outcomes(passed=3)
+    result.stdout.fnmatch_lines(["*seed 7*", "*test_it?7?*", "*test_it?9?*"])
+
+
+def test_drawn_seed_differs_from_run_to_run(suite: pytest.Pytester) -> None:
+    suite.makepyfile(
+        """
+        import pathlib
+
+        def test_it(seed):
+            with pathlib.Path("seeds").open("a") as file:
+                file.write(f"{seed} ")
+        """
+    )
+    suite.runpytest()
+    suite.runpytest()
+    first, second = Path(suite.path / "seeds").read_text().split()
+    assert first != second
+
+
+def test_outcome_and_docstring_are_in_the_journal(suite: pytest.Pytester) -> None:
+    suite.makepyfile(
+        '''
+        def test_it(lab_journal):
+            """The first line.
+
+            And more.
+            """
+        '''
+    )
+    suite.runpytest("--run-folder=here").assert_outcomes(passed=1)
+    (outcome,) = [event for event in read(suite.path / "here/journal.jsonl") if event.get("phase") == "call"]
+    assert (outcome["says"], outcome["outcome"]) == ("The first line.", "passed")
+
+
+def test_tests_without_fixtures_of_the_lab_leave_no_run(suite: pytest.Pytester) -> None:
+    suite.makepyfile("def test_it(): ...")
+    suite.runpytest().assert_outcomes(passed=1)
+    assert not (suite.path / "runs").exists()
