@@ -14,7 +14,8 @@ static u32 queued;
 
 /*
  * Without "low latency" the driver hands received bytes on with the next tick of the clock, from a buffer that holds
- * 512 of them and loses the rest (2.3.99-pre3, drivers/char/serial.c, receive_chars). A line that is no serial port doesn't know the setting, and doesn't need it.
+ * 512 of them and loses the rest (2.3.99-pre3, drivers/char/serial.c, receive_chars). A line that is no serial port
+ * doesn't know the setting, and doesn't need it.
  */
 static void set_low_latency(void)
 {

@@ -66,7 +66,8 @@ int task_forward(const struct frame *frame)
 }
 
 /* In the new process: become a worker. Shares the agent's memory until the exec, so it changes none of it. */
-static void __attribute__((noreturn, noinline)) become_worker(int requests, int replies, int nice, u32 flags, int *error)
+static void __attribute__((noreturn, noinline))
+become_worker(int requests, int replies, int nice, u32 flags, int *error)
 {
 	char *argv[] = { (char *)program, flags & SPAWN_LOCKED ? (char *)"locked" : 0, 0 };
 
