@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from lab import process
 from lab.build.place import environment
 from lab.errors import CompileError, ConfigError
 from lab.journal import Journal
 
+Completed = Literal["oldconfig", "allnoconfig"]
+_ASKED = ".kvmd-lab-asked.config"
 _SET = re.compile(r"(CONFIG_\w+)=(.*)")
 _UNSET = re.compile(r"# (CONFIG_\w+) is not set")
 
@@ -68,17 +71,22 @@ def render(options: Mapping[str, str]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def configure(tree: Path, options: Mapping[str, str], journal: Journal, log: Path) -> str:
-    """Write .config, let the tree's own scripts complete it with defaults, and return the result.
+def configure(
+    tree: Path, options: Mapping[str, str], journal: Journal, log: Path, completed_by: Completed = "oldconfig"
+) -> str:
+    """Write .config, let the tree's own scripts complete it, and return the result.
 
-    An option that did not survive is a ConfigError that names each with what became of it.
+    They give defaults ("oldconfig") or leave out whatever nobody asked for ("allnoconfig"). An option that did not
+    survive is a ConfigError that names each with what became of it.
     """
     path = tree / ".config"
-    path.write_text(render(options), encoding="utf-8")
-    # The scripts ask on standard input for each option that is new to them; an empty line takes the default.
-    argv = ["make", "ARCH=i386", "oldconfig"]
+    asked = path if completed_by == "oldconfig" else tree / _ASKED
+    asked.write_text(render(options), encoding="utf-8")
+    words = {"oldconfig": [], "allnoconfig": [f"KCONFIG_ALLCONFIG={_ASKED}"]}[completed_by]
+    # The old scripts ask on standard input for each option that is new to them; an empty line takes the default.
+    argv = ["make", "ARCH=i386", *words, completed_by]
     if process.run(argv, cwd=tree, log=log, journal=journal, env=environment(tree), stdin=b"\n" * 5000) != 0:
-        raise CompileError("make oldconfig failed", doing="configuring the kernel", log=log)
+        raise CompileError(f"make {completed_by} failed", doing="configuring the kernel", log=log)
     text = path.read_text(encoding="utf-8", errors="replace")
     final = parse(text)
     lost = [

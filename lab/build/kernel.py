@@ -16,20 +16,22 @@ from pathlib import Path
 
 import msgspec
 
-from lab import port
+from lab import port, process
 from lab.build.audit import Audit, audit
+from lab.build.audit_today import audit_today
 from lab.build.config import configure, merge, render
+from lab.build.era import era_of
 from lab.build.make import depend, make
 from lab.build.place import bearable
 from lab.build.toolchain import Toolchain, check_host_programs, toolchain
 from lab.cache import Cache, digest, file_digest, host_trouble
-from lab.errors import AuditError, CompileError, ConfigError, PortError
+from lab.errors import AuditError, CompileError, PortError
 from lab.journal import Journal
 from lab.port.ledger import Ledger, Record, read_installed
 from lab.settings import Settings
 from lab.source import Tree
+from lab.version import KernelVersion, VersionRange
 
-VARIANTS = ("up", "smp")
 _BUILDING = ".kvmd-lab-building"  # there while make works: a tree that still has it was left in the middle
 
 
@@ -107,13 +109,12 @@ class _Job:
     """One build: the plan with the keys that follow from it."""
 
     def __init__(self, plan: Plan, settings: Settings, journal: Journal) -> None:
-        if plan.variant not in VARIANTS:
-            raise ConfigError(f"there is no variant {plan.variant!r}", hint=f"variants: {', '.join(VARIANTS)}")
-        self.plan = plan
+        self.era = era_of(plan.tree.version)
+        self.plan = plan = msgspec.structs.replace(plan, variant=self.era.kernel_for(plan.variant))
         self.settings = settings
         self.journal = journal
         self.cache = Cache(settings.cache)
-        self.toolchain: Toolchain = toolchain(plan.cc or settings.cc)
+        self.toolchain: Toolchain = toolchain(plan.cc or settings.cc, self.era.flags)
         everything = port.own_ledger() if plan.ledger is None else port.load(plan.ledger)
         self.ledger: Ledger = everything.meant_for(plan.tree.version)
         self.options = merge(self._fragments())
@@ -131,8 +132,8 @@ class _Job:
         self.work_key = digest(*base, self.ledger.digest if plan.patches else _without_kvmd(self.ledger))[:32]
 
     def _fragments(self) -> Sequence[Path]:
-        folder = self.ledger.home / "config"
-        names = ["base", self.plan.variant, *(["kvmd"] * self.plan.kvmd)]
+        folder = self.ledger.home / "config" / self.era.folder
+        names = [*self.era.fragments[self.plan.variant], *(["kvmd"] * self.plan.kvmd)]
         return [*(folder / f"{name}.config" for name in names), *self.plan.fragments]
 
     def kernel(self, folder: Path, *, fresh: bool) -> Kernel:
@@ -167,6 +168,8 @@ class _Job:
     def _prepare(self, work: Path, log: Path) -> None:
         """Make the work tree afresh: ported, configured, with its dependencies."""
         check_host_programs(self.toolchain)
+        for program, package in self.era.tools:
+            process.require(program, package)
         _clear_away(work)
         fresh = work.with_name(f"{work.name}.new")
         _clear_away(fresh)
@@ -179,8 +182,9 @@ class _Job:
             raise
         with bearable(work, log) as place:
             with self.journal.stage("configure", self.plan.variant):
-                configure(place, self.options, self.journal, log)
-            depend(place, self.toolchain, self.journal, log)
+                configure(place, self.options, self.journal, log, self.era.completed_by)
+            if self.era.depends:
+                depend(place, self.toolchain, self.journal, log)
 
     def _refresh(self, work: Path) -> None:
         """Copy kvmd's files into a work tree that was built before; only what differs, so that make sees it."""
@@ -197,7 +201,15 @@ class _Job:
         mark = work / _BUILDING
         mark.touch()
         try:
-            compiled = make(work, self.toolchain, self.settings.jobs, self.journal, log, self._expected())
+            compiled = make(
+                work,
+                self.toolchain,
+                self.settings.jobs,
+                self.journal,
+                log,
+                self._expected(),
+                historic=self.era.historic,
+            )
         except CompileError:
             mark.unlink()
             raise
@@ -205,17 +217,22 @@ class _Job:
         return compiled
 
     def _expected(self) -> int | None:
-        """How many sources the largest kernel of this variant took; a guess for the progress bar only."""
+        """How many sources the largest kernel of this kind took; a guess for the progress bar only."""
+        kind = VersionRange(self.era.kernels)
         counts = []
         for path in (self.settings.cache / "kernels").glob("*/manifest.json"):
             with contextlib.suppress(OSError, msgspec.MsgspecError):  # one of another version of the lab, or just gone
                 manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
-                counts += [manifest.compiled] * (manifest.variant == self.plan.variant)
-        return max(counts, default=None)
+                alike = manifest.variant == self.plan.variant and KernelVersion(manifest.version) in kind
+                counts += [manifest.compiled] * alike
+        return max(counts, default=self.era.compiles)
 
     def _audit(self, work: Path, log: Path) -> Audit:
         with self.journal.stage("audit"):
-            result = audit(work, self.toolchain, smp=self.plan.variant == "smp")
+            if self.era.historic:
+                result = audit(work, self.toolchain, smp=self.plan.variant == "smp")
+            else:
+                result = audit_today(work, kvmd=self.plan.kvmd)
         if result.findings:
             raise AuditError(
                 "; ".join(result.findings),
@@ -227,7 +244,7 @@ class _Job:
 
     def _keep(self, work: Path, target: Path, log: Path, result: Audit, compiled: int, seconds: float) -> None:
         names = {
-            "arch/i386/boot/bzImage": "bzImage",
+            self.era.bzimage: "bzImage",
             "vmlinux": "vmlinux",
             "System.map": "System.map",
             ".config": "config",

@@ -47,14 +47,17 @@ class Toolchain(msgspec.Struct, frozen=True):
         return " ".join((self.cc, *self.flags))
 
 
-def toolchain(cc: str) -> Toolchain:
-    """Find a compiler and its binutils; a missing one, or one without 32-bit code, is a HostError."""
+def toolchain(cc: str, table: tuple[tuple[str, str], ...] = FLAGS) -> Toolchain:
+    """Find a compiler and its binutils; a missing one, or one without 32-bit code, is a HostError.
+
+    `table` has the flags that a kernel needs in CC, with their reasons.
+    """
     package = cc if cc.startswith("gcc-") else "gcc"
     process.require(cc, package)
     process.require("make", "make")
     process.require("ld", "binutils")
-    flags = tuple(flag for flag, _ in FLAGS)
-    _try_flags(cc, flags)
+    flags = tuple(flag for flag, _ in table)
+    _try_flags(cc, flags or ("-m32",))
     versions = [_first_line([cc, "--version"]), _first_line(["ld", "--version"])]
     return Toolchain(cc, flags, "; ".join(versions))
 
@@ -85,7 +88,7 @@ def _try_flags(cc: str, flags: tuple[str, ...]) -> None:
     attempt = subprocess.run(argv, capture_output=True, text=True, check=False)
     if attempt.returncode != 0:
         raise HostError(
-            f"{cc} cannot make 32-bit code with the flags that an old kernel needs",
+            f"{cc} cannot make 32-bit code with the flags that the kernel needs",
             doing="trying the compiler",
             seen=attempt.stderr.splitlines()[-5:],
             hint="kvmd-lab is tried with gcc 11 and 12 of Debian for x86: apt-get install gcc-12, then --cc gcc-12",

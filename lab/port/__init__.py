@@ -13,7 +13,7 @@ from lab.port import patches
 from lab.port.copy import copy_tree
 from lab.port.engine import Applied, Ported, apply
 from lab.port.ledger import Ledger, Record, load
-from lab.source import Tree
+from lab.source import Tree, shape_of
 from lab.version import KernelVersion
 
 __all__ = ["Applied", "Ledger", "Ported", "Record", "apply", "load", "own_ledger", "port"]
@@ -37,7 +37,7 @@ def port(tree: Tree, target: Path, records: Ledger, user_patches: Sequence[Path]
         journal.stage("port", f"{tree.version}, {len(records.records)} records"),
         host_trouble(f"porting into {target}"),
     ):
-        copy_tree(tree.path, target)
+        copy_tree(tree.path, target, shape_of(tree.version))
         ported = apply(target, KernelVersion(str(tree.version)), records)
         for patch in user_patches:
             patches.apply_patch(target, patch, journal)

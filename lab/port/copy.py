@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from lab.source.catalogue import Shape
+
 KEPT_ARCHITECTURES = {"i386", "x86"}
 KEPT_HEADERS = {"asm-i386", "asm-x86", "asm-generic"}
 _THREADS = 4  # copying waits for the disk and for the kernel, not for Python
@@ -24,11 +26,32 @@ def needed(folder: str, name: str) -> bool:
     return True
 
 
-def copy_tree(source: Path, target: Path) -> None:
-    """Copy `source` to the new folder `target`: files by value with their modes, links as links, times not kept."""
+def copy_tree(source: Path, target: Path, shape: Shape | None = None) -> None:
+    """Copy `source` to the new folder `target`: files by value with their modes, links as links, times not kept.
+
+    What counts for the shape is copied, or if it says nothing of that, what `needed` tells.
+    """
+    partial = shape if shape is not None and shape.needed else None
+    pairs = _lay_out_part(source, target, partial) if partial else _lay_out(source, target, "")
     with ThreadPoolExecutor(_THREADS) as pool:
-        for _ in pool.map(lambda pair: shutil.copy(*pair), list(_lay_out(source, target, "")), chunksize=64):
+        for _ in pool.map(lambda pair: shutil.copy(*pair), list(pairs), chunksize=64):
             pass
+
+
+def _lay_out_part(source: Path, target: Path, shape: Shape) -> Iterator[tuple[str, str]]:
+    """As `_lay_out`, but a folder is made when something in it counts."""
+    target.mkdir()
+    for folder, folders, files in os.walk(source):
+        below = os.path.relpath(folder, source)
+        paths = [name if below == "." else f"{below}/{name}" for name in (*files, *folders)]
+        for path in filter(shape.counts, paths):
+            here, there = source / path, target / path
+            if here.is_symlink():
+                there.parent.mkdir(parents=True, exist_ok=True)
+                there.symlink_to(here.readlink())
+            elif here.is_file():
+                there.parent.mkdir(parents=True, exist_ok=True)
+                yield str(here), str(there)
 
 
 def _lay_out(source: Path, target: Path, folder: str) -> Iterator[tuple[str, str]]:

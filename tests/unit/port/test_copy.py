@@ -11,6 +11,7 @@ from lab.journal import Journal
 from lab.port import load, port
 from lab.port.copy import copy_tree
 from lab.source import Tree
+from lab.source.catalogue import Shape
 from tests.unit.port.toyport import TOY_LEDGER, TOY_TREE, VERSION, texts
 
 
@@ -50,6 +51,14 @@ def test_copy_is_no_link_to_the_pristine_tree(tree: Path, tmp_path: Path) -> Non
     copy_tree(tree, tmp_path / "copy")
     (tmp_path / "copy" / "Makefile").write_text("changed")
     assert (tree / "Makefile").read_text() == "Makefile"
+
+
+def test_copy_for_a_shape_holds_what_counts_for_it(tree: Path, tmp_path: Path) -> None:
+    shape = Shape("all", (), (), needed=("arch/i386/", "link"), always=("Make*",))
+    copy_tree(tree, tmp_path / "copy", shape)
+    assert sorted(texts(tmp_path / "copy")) == ["Makefile", "arch/i386/Documentation", "arch/i386/a.c"]
+    assert (tmp_path / "copy/link").readlink() == Path("arch/i386")
+    assert not (tmp_path / "copy/include").exists()
 
 
 def test_port_to_a_folder_that_is_there_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,76 @@
+"""What differs between the kernels of 2000 and those of today in how they are configured, built and looked at."""
+
+from __future__ import annotations
+
+import msgspec
+
+from lab.build.config import Completed
+from lab.build.toolchain import FLAGS
+from lab.errors import ConfigError
+from lab.version import KernelVersion, VersionRange
+
+
+class Era(msgspec.Struct, frozen=True, kw_only=True):
+    """A range of versions that are built alike.
+
+    `folder` holds the fragments, below the ledger's `config`; `variants` says for "up" and "smp" which kernel serves,
+    and `fragments` which files make that one. `flags` go into make's CC, each with its reason; `tools` are programs
+    besides the compiler, with their packages. `completed_by` is the tree's own way to give every other option a value,
+    `depends` whether it must then be told to look for dependencies. `compiles`: about how many sources a build takes,
+    as long as no build has counted them.
+    """
+
+    kernels: str
+    folder: str
+    variants: dict[str, str]
+    fragments: dict[str, tuple[str, ...]]
+    flags: tuple[tuple[str, str], ...]
+    tools: tuple[tuple[str, str], ...] = ()
+    completed_by: Completed
+    depends: bool
+    bzimage: str
+    compiles: int | None = None
+    historic: bool
+
+    def kernel_for(self, variant: str) -> str:
+        """Return the variant whose kernel serves for this one; ConfigError if there is none."""
+        if variant not in self.variants:
+            raise ConfigError(f"there is no variant {variant!r}", hint=f"variants: {', '.join(self.variants)}")
+        return self.variants[variant]
+
+
+HISTORIC = Era(
+    kernels="<2.5",
+    folder=".",
+    variants={"up": "up", "smp": "smp"},
+    fragments={"up": ("base", "up"), "smp": ("base", "smp")},
+    flags=FLAGS,
+    completed_by="oldconfig",
+    depends=True,
+    bzimage="arch/i386/boot/bzImage",
+    historic=True,
+)
+# The kernel for several processors runs on one as well. It knows the compilers of today, so no flag is needed.
+TODAY = Era(
+    kernels=">=6.1,<6.2",
+    folder="6.1",
+    variants={"up": "smp", "smp": "smp"},
+    fragments={"smp": ("base", "checks")},
+    flags=(),
+    tools=(("flex", "flex"), ("bison", "bison"), ("bc", "bc")),
+    completed_by="allnoconfig",
+    depends=False,
+    bzimage="arch/x86/boot/bzImage",
+    compiles=1000,
+    historic=False,
+)
+ERAS = (HISTORIC, TODAY)
+
+
+def era_of(version: KernelVersion) -> Era:
+    """Return the era of a kernel; ConfigError for a version that nobody has built yet."""
+    for era in ERAS:
+        if version in VersionRange(era.kernels):
+            return era
+    known = " or ".join(era.kernels for era in ERAS)
+    raise ConfigError(f"the lab does not know how to build {version}", hint=f"it builds {known}")
