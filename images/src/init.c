@@ -63,6 +63,7 @@ int main(int argc, char **argv)
 	status = sys_mount("proc", "/proc", "proc");
 	if (status < 0 && status != -EBUSY)
 		say_number("lab: /proc is not there: errno ", -status, "\n");
+	sys_mount("debugfs", "/debug", "debugfs");	/* of later kernels only: what they tell of themselves */
 	agent = start_agent();
 	for (;;)
 		reap(agent);

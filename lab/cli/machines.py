@@ -60,7 +60,7 @@ def shell(name: Name = None, tree: TreePath = None, cpus: Cpus = 1, ram: Ram = 1
 
     with common.bench(common.subject(name, tree)) as bench:
         machine = bench.machine(MachineSpec(cpus=cpus, ram_mib=ram, swap_mib=swap))
-        machine.agent.swapon()
+        machine.swapon()
         worker = machine.agent.spawn()
         names = {"machine": machine, "agent": machine.agent, "worker": worker, "kvmd": Kvmd(worker)}
         banner = (

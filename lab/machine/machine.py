@@ -151,6 +151,10 @@ class Machine:
         """The kernel's symbols (none without a System.map)."""
         return self._symbols
 
+    def swapon(self) -> None:
+        """Let the guest swap on the second disk."""
+        self.agent.swapon(self.spec.swap_device)
+
     def by_hand(self) -> str:
         """Return a shell command that boots the same machine on a person's terminal."""
         return options.by_hand(self.settings.qemu, self.spec, self.parts, self.accel)

@@ -11,7 +11,9 @@ import msgspec
 
 from lab.machine.spec import MachineSpec, Parts
 
-APPEND = "console=ttyS0 root=/dev/hda init=/sbin/init ide1=noprobe panic=1"
+APPEND = "console=ttyS0 root=/dev/{}a init=/sbin/init panic=1"
+# Words of the kernel's command line by what it calls its disks, for any number of processors and for several.
+_ERA_WORDS = {"hd": ("ide1=noprobe", "noapic"), "sd": ("tsc=reliable lpj=10000000", "")}
 DUMP = "/proc/self/fd/{}"
 
 
@@ -70,18 +72,21 @@ def confinement() -> Iterator[Option]:
 
 def boot(spec: MachineSpec, parts: Parts) -> Iterator[Option]:
     """Yield the kernel and its command line."""
-    words = APPEND + (" noapic" if spec.cpus > 1 else "")
+    always, several = _ERA_WORDS[spec.disks]
+    words = [APPEND.format(spec.disks), always, *([several] * (spec.cpus > 1)), spec.append]
     yield Option("-kernel", str(parts.kernel_image), "no boot loader in between")
     yield Option(
         "-append",
-        f"{words} {spec.append}".strip(),
-        "ide1=noprobe saves 2 s of busy waiting; panic=1 because -1 does nothing in these kernels; "
-        "noapic because SMP kernels of the era panic on the I/O APIC's id",
+        " ".join(filter(None, words)),
+        "2000: ide1=noprobe saves 2 s of busy waiting; panic=1 because -1 does nothing in these kernels; "
+        "noapic because SMP kernels of the era panic on the I/O APIC's id. "
+        "Today: under virtual time a clock that is compared with another one looks unreliable, and delays that are "
+        "measured look wrong; QEMU's time stamp counter runs at 1 GHz",
     )
 
 
 def disks(spec: MachineSpec, parts: Parts, wiring: Wiring) -> Iterator[Option]:
-    """Yield hda (root) and hdb (swap): read-only images below private overlays that have no name on the host."""
+    """Yield the first disk (root) and the second one (swap): read-only images below private overlays that have no name on the host."""
     yield from _disk("root", 0, {"driver": "file", "filename": str(parts.root), "locking": "off"}, wiring.root, 1)
     if wiring.swap is not None:
         base: dict[str, Any] = {"driver": "null-co", "size": spec.swap_mib << 20, "read-zeroes": True}

@@ -131,7 +131,7 @@ class _Bench:
     def round_trip(self) -> Iterator[Figure]:
         """Round trips to the agent, while the guest idles and while it swaps."""
         machine = self.bench.machine(self.spec)
-        machine.agent.swapon()
+        machine.swapon()
         yield from _quantiles("agent round trip", self._pings(machine, lambda: False))
         pressed = machine.agent.spawn()
         size = 2 * self.spec.ram_mib << 20
@@ -155,7 +155,7 @@ class _Bench:
         values: list[float] = []
         for seed in range(ROUNDS):
             machine = self.bench.machine(self.spec)
-            machine.agent.swapon()
+            machine.swapon()
             with _clock(values):
                 test_kvmd_regions(machine, Kvmd(machine.agent.spawn()), seed)
         yield _figure("scenario kvmd_regions", values, 1.5)

@@ -17,7 +17,6 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from lab.errors import InfraError, SubjectError, UsageError
@@ -141,10 +140,8 @@ def workbench(pytestconfig: pytest.Config, lab_settings: Settings, lab_journal: 
 
 
 @pytest.fixture
-def machine_spec(request: pytest.FixtureRequest) -> Any:
-    """The machine's dimensions: the marker's, else the command line's, else the defaults."""
-    from lab.machine.spec import MachineSpec
-
+def machine_spec(request: pytest.FixtureRequest, workbench: Any) -> Any:
+    """The machine's dimensions: the marker's, else the command line's, else what suits the kernel."""
     given = {"ram_mib": "--ram", "swap_mib": "--swap", "cpus": "--cpus"}
     wanted = {name: request.config.getoption(option) for name, option in given.items()}
     for marker in request.node.iter_markers("machine"):
@@ -152,7 +149,7 @@ def machine_spec(request: pytest.FixtureRequest) -> Any:
         if unknown or marker.args:
             raise UsageError(f"the marker machine takes {', '.join(DIMENSIONS)} by name, not {unknown or marker.args}")
         wanted |= marker.kwargs
-    return msgspec.convert({name: value for name, value in wanted.items() if value is not None}, MachineSpec)
+    return workbench.spec(**{name: value for name, value in wanted.items() if value is not None})
 
 
 @pytest.fixture
@@ -174,7 +171,7 @@ def lab_machine(request: pytest.FixtureRequest, workbench: Any, machine_spec: An
 
     machine = workbench.machine(machine_spec)
     if machine_spec.swap_mib:
-        machine.agent.swapon()
+        machine.swapon()
     with sampled(machine, workbench.journal, wanted=request.config.getoption("--samples")):
         yield machine
     machine.check()

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import msgspec
 
 from lab import build, image, source
 from lab.cache import Cache
@@ -99,6 +101,12 @@ class Workbench:
         """Return the guest's disks."""
         return image.build(self.settings, self.cache, self.journal, swap_mib=swap_mib)
 
+    def spec(self, **given: Any) -> MachineSpec:
+        """Return the machine that suits the subject's kernel, with the dimensions that are given."""
+        from lab.machine.spec import spec_for
+
+        return spec_for(self.tree().version, given)
+
     def machine(self, spec: MachineSpec) -> Machine:
         """Return a machine that has just been booted, as far as its guest can tell; the same one for equal specs."""
         known = self._machines.get(spec)
@@ -123,7 +131,7 @@ class Workbench:
             system_map=kernel.system_map,
             root=disks.root,
             swap=disks.swap,
-            spec=spec,
+            spec=msgspec.structs.replace(spec, disks=self.spec().disks),
             settings=self.settings,
             cache=self.cache,
             journal=self.journal,
