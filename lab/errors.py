@@ -102,7 +102,7 @@ class InfraError(LabError):
 
 
 class HostError(InfraError):
-    """This host lacks a tool, space, or a right."""
+    """The host lacks a tool, space, or a right."""
 
 
 class DownloadError(InfraError):

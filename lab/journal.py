@@ -73,7 +73,7 @@ class Journal:
 
     @contextmanager
     def stage(self, name: str, detail: str = "") -> Iterator[None]:
-        """Record the beginning and the end of a stage with its duration, and its failure with the error's first line."""
+        """Record a stage's beginning and its end with the duration, or its failure with the error's first line."""
         begin = time.monotonic()
         self.record("stage", name=name, phase="begin", detail=detail)
         try:

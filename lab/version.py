@@ -7,11 +7,11 @@ from functools import total_ordering
 
 from lab.errors import UsageError
 
-# Once a number or a kind was read it stays read (?+): "-pre3x" is no final version with an odd ending.
+# An ending of somebody's own is none that looks like a kind: "-pre3x" is no final version with an odd ending.
 _VERSION = re.compile(
-    r"(?P<v>\d+)\.(?P<p>\d++)(?:\.(?P<s>\d++))?+"
-    r"(?:-(?P<kind>prerelease|(?:test|pre|rc)(?=\d))(?P<n>\d*+)(?:-?pre(?P<pp>\d++))?+)?+"
-    r"(?P<rest>(?:[-+~]|\.\d)\S*)?"
+    r"(?P<v>\d+)\.(?P<p>\d+)(?:\.(?P<s>\d+)(?!\d)|(?!\.))"
+    r"(?:-(?P<kind>prerelease|(?:test|pre|rc)(?=\d))(?P<n>\d*)(?:-?pre(?P<pp>\d+))?)?"
+    r"(?P<rest>(?!-(?:prerelease|(?:test|pre|rc)\d))(?:[-+~]|\.\d)\S*)?"
 )
 _FINAL = 9
 _KINDS = {"test": 0, "pre": 1, "rc": 2, "prerelease": 3}

@@ -86,7 +86,7 @@ def boot(spec: MachineSpec, parts: Parts) -> Iterator[Option]:
 
 
 def disks(spec: MachineSpec, parts: Parts, wiring: Wiring) -> Iterator[Option]:
-    """Yield the first disk (root) and the second one (swap): read-only images below private overlays that have no name on the host."""
+    """Yield root and swap: read-only images below private overlays that have no name on the host."""
     yield from _disk("root", 0, {"driver": "file", "filename": str(parts.root), "locking": "off"}, wiring.root, 1)
     if wiring.swap is not None:
         base: dict[str, Any] = {"driver": "null-co", "size": spec.swap_mib << 20, "read-zeroes": True}

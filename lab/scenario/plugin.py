@@ -63,8 +63,9 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give each test that takes `seed` as many as were asked for."""
-    if "seed" in metafunc.fixturenames:
+    """Give each test that takes `seed`, and has none of its own, as many as were asked for."""
+    own = any("seed" in str(mark.args[0]) for mark in metafunc.definition.iter_markers("parametrize"))
+    if "seed" in metafunc.fixturenames and not own:
         first = metafunc.config.stash[_SEED]
         metafunc.parametrize("seed", range(first, first + metafunc.config.getoption("--seeds")))
 

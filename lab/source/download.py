@@ -45,11 +45,11 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
     total: float = 3600.0
 
 
-class Refused(Exception):  # noqa: N818 - a mirror's answer, not an error of the lab
+class Refused(Exception):
     """The mirror does not have the file, or gives another one: there is no use in asking it again."""
 
 
-class Interrupted(Exception):  # noqa: N818 - the same
+class Interrupted(Exception):
     """The transfer broke; asking again may help."""
 
 

@@ -61,9 +61,7 @@ def test_version_is_not_its_text() -> None:
     assert KernelVersion("2.4.0") != "2.4.0"
 
 
-@pytest.mark.parametrize(
-    "text", ["", "2", "two", "v2.3.99", "2.3.99pre3", "2.3.99-pre3x", "2.3.9 ", " 2.3.9", "2.3.x"]
-)
+@pytest.mark.parametrize("text", ["", "2", "two", "v2.3.99", "2.3.99pre3", "2.3.99-pre3x", "2.3.9 ", " 2.3.9", "2.3.x"])
 def test_text_that_is_no_version_is_a_usage_error(text: str) -> None:
     with pytest.raises(UsageError, match="is not a kernel version"):
         KernelVersion(text)

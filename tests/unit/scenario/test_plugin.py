@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lab.journal import read
+from tests.unit.build.toykernel import TOY_TREE
 
 pytest_plugins = ["pytester"]
 
@@ -70,7 +71,7 @@ def test_marker_wins_over_the_command_line_and_that_over_the_default(suite: pyte
             assert (machine_spec.cpus, machine_spec.ram_mib, machine_spec.swap_mib) == (4, 64, 32)
         """
     )
-    suite.runpytest("--cpus=2", "--swap=32").assert_outcomes(passed=2)
+    suite.runpytest("--cpus=2", "--swap=32", f"--tree={TOY_TREE}").assert_outcomes(passed=2)
 
 
 def test_unknown_dimension_is_an_error_that_names_the_known_ones(suite: pytest.Pytester) -> None:
@@ -82,7 +83,7 @@ def test_unknown_dimension_is_an_error_that_names_the_known_ones(suite: pytest.P
         def test_it(machine_spec): ...
         """
     )
-    result = suite.runpytest()
+    result = suite.runpytest(f"--tree={TOY_TREE}")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*takes ram_mib, swap_mib, cpus, icount_shift by name*legs*"])
 
@@ -97,6 +98,19 @@ def test_seeds_follow_each_other_and_are_named(suite: pytest.Pytester) -> None:
     result = suite.runpytest("--seed=7", "--seeds=3", "-v")
     result.assert_outcomes(passed=3)
     result.stdout.fnmatch_lines(["*seed 7*", "*test_it?7?*", "*test_it?9?*"])
+
+
+def test_seeds_of_a_tests_own_are_left_alone(suite: pytest.Pytester) -> None:
+    suite.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.parametrize("seed", [1, 2])
+        def test_it(seed):
+            assert seed in (1, 2)
+        """
+    )
+    suite.runpytest("--seeds=3").assert_outcomes(passed=2)
 
 
 def test_drawn_seed_differs_from_run_to_run(suite: pytest.Pytester) -> None:
