@@ -32,21 +32,33 @@ PATTERNS = (
     _pattern("panic", r"Kernel panic( - not syncing)?: "),
     _pattern("oops", r"Unable to handle kernel (NULL pointer dereference|paging request) at "),
     _pattern("oops", r"^(Oops|general protection fault|double fault|divide error|stack segment): [0-9a-f]{4}"),
-    _pattern("oops", r"^BUG: (unable to handle|kernel NULL pointer)"),  # 2.6 and later
+    _pattern("oops", r"^BUG: (unable to handle|kernel NULL pointer)"),  # 2.6 and later, like all that follow with ^
     _pattern("bug", r"kernel BUG at \S+:\d+"),
     _pattern("bug", r"^invalid (operand|opcode): [0-9a-f]{4}"),  # what BUG() runs into
-    _pattern("bug", r"^(BUG|INFO|WARNING): .*(scheduling while atomic|soft lockup|possible|suspicious|detected)"),
+    _pattern("locking", r"^(WARNING|INFO): (possible|inconsistent|bad|lock held|held lock|trying to register) "),
+    _pattern("locking", r"^(WARNING|INFO): suspicious RCU usage"),
+    _pattern("locking", r"^BUG: (MAX_|held lock|using )"),  # lockdep's tables are full: it looks no further
+    _pattern("sleep", r"^BUG: (sleeping function called|scheduling while atomic)"),
+    _pattern("slab", r"^BUG \S+ \(.*\): "),
+    _pattern("leak", r"^kmemleak: \d+ new suspected memory leaks"),
+    _pattern("leak", r"^kmemleak: (Cannot|Kernel memory leak detector disabled)"),  # it looks no further
+    _pattern("stuck", r"^INFO: task \S+ blocked for more than \d+ seconds"),
+    _pattern("stuck", r"^(INFO: )?rcu\S* .*(detected stalls|self-detected stall)"),
+    _pattern("stuck", r"^(watchdog: )?BUG: .*(soft lockup|lockup)"),
+    _pattern("bug", r"^BUG: \S"),
+    _pattern("warning", r"^WARNING: (CPU: \d+ PID: |.* detected)"),
     _pattern("lockup", r"NMI Watchdog detected LOCKUP"),
     _pattern("killed process", r"VM: killing process \S"),
     _pattern("killed process", r"^Out of [Mm]emory: [Kk]illed process "),
     _pattern("swap map", r"^swap_free: "),
     _pattern("swap map", r"^VM: (Undead|Bad) swap entry "),
     _pattern("swap map", r"^(Bad swap (file|offset) entry|Unused swap offset entry) "),
+    _pattern("swap map", r"^_?(swap_info_get|get_swap_device|swap_dup\w*): "),
     _pattern("agent died", r"^lab: agent died"),
 )
 
 # a level that printk left in front, a time stamp of later kernels
-_PREFIX = re.compile(r"^(?:<\d>)?(?:\[ *\d+\.\d+\] ?)?")
+_PREFIX = re.compile(r"^(?:<\d>)?(?:\[ *\d+\.\d+\] ?)?(?:rcu: )?")
 _ADDRESS = re.compile(r"\[<([0-9a-f]{8})>\]")
 _EIP = re.compile(r"\bEIP: +(?:[0-9a-f]{4}:)?\[<([0-9a-f]{8})>\]")
 _PROCESS = re.compile(r"\bProcess (\S+) \(pid: (\d+)")
