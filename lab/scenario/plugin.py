@@ -30,6 +30,7 @@ JOURNAL = pytest.StashKey[Journal]()
 RUN = pytest.StashKey[Path]()
 SUBJECT = pytest.StashKey[Any]()
 _SEED = pytest.StashKey[int]()
+_FAILED = pytest.StashKey[bool]()
 DIMENSIONS = ("ram_mib", "swap_mib", "cpus", "icount_shift")
 
 
@@ -76,6 +77,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show what the kernel did as FAIL, what the host did as ERROR, and record the outcome."""
     report = yield
+    item.stash[_FAILED] = item.stash.get(_FAILED, False) or report.failed
     if call.excinfo is not None and report.failed:
         error = call.excinfo.value
         # The phase is what pytest tells FAIL from ERROR by, in the terminal and in JUnit alike.
@@ -167,7 +169,11 @@ def lab_image(workbench: Any, machine_spec: Any) -> Any:
 
 @pytest.fixture
 def lab_machine(request: pytest.FixtureRequest, workbench: Any, machine_spec: Any) -> Iterator[Any]:
-    """A machine as it was when its agent came up, swap on; at the end its console must tell of no fault."""
+    """A machine as it was when its agent came up, swap on.
+
+    At the end its console must tell of no fault, and a kernel that can tell must know of no leak.
+    """
+    from lab.scenario.leaks import check_leaks
     from lab.scenario.sampler import sampled
 
     machine = workbench.machine(machine_spec)
@@ -176,6 +182,8 @@ def lab_machine(request: pytest.FixtureRequest, workbench: Any, machine_spec: An
     with sampled(machine, workbench.journal, wanted=request.config.getoption("--samples")):
         yield machine
     machine.check()
+    if not request.node.stash.get(_FAILED, False):
+        check_leaks(machine, workbench.journal)
 
 
 @pytest.fixture

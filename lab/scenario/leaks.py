@@ -1,0 +1,59 @@
+"""Kernel memory that nobody points to any more, as kmemleak finds it: the last look at a guest after a scenario."""
+
+from __future__ import annotations
+
+import time
+
+from lab.errors import GuestFault, MachineError
+from lab.journal import Journal
+from lab.machine.agent import Agent
+from lab.machine.agent import RefusedError
+from lab.machine.machine import Machine
+
+KMEMLEAK = "/debug/kmemleak"
+SCAN_SECONDS = 60.0
+_AGE_TICKS = 510  # it does not report what is younger than five seconds; HZ is 100
+_SHOWN = 40
+
+
+def watches(agent: Agent) -> bool:
+    """Tell whether the guest's kernel has kmemleak."""
+    try:
+        agent.read_file(KMEMLEAK)
+    except RefusedError:
+        return False
+    return True
+
+
+def check_leaks(machine: Machine, journal: Journal) -> None:
+    """Let kmemleak look for memory that nobody points to; a GuestFault shows who allocated it.
+
+    A kernel without kmemleak passes. The first look only remembers what each object holds; one that changed since is
+    in somebody's hands and is not reported, so it takes a second one.
+    """
+    agent = machine.agent
+    if not watches(agent):
+        return
+    with journal.stage("leaks"):
+        _grow_old(agent)
+        for _ in range(2):
+            agent.write_file(KMEMLEAK, b"scan", SCAN_SECONDS)
+        found = agent.read_file(KMEMLEAK).decode(errors="replace").splitlines()
+    journal.record("check", what="kernel memory that nobody points to", passed=not found, expected=[], actual=found)
+    if found:
+        count = sum(line.startswith("unreferenced object") for line in found)
+        raise GuestFault(
+            f"{count} pieces of kernel memory are allocated, and nobody points to them",
+            doing="looking for leaks",
+            seen=found[:_SHOWN],
+        )
+    machine.check()
+
+
+def _grow_old(agent: Agent) -> None:
+    """Wait until all that the scenario allocated is old enough; in virtual time that is soon."""
+    begin = agent.time().ticks
+    end = time.monotonic() + SCAN_SECONDS
+    while (agent.time().ticks - begin) & 0xFFFFFFFF < _AGE_TICKS:
+        if time.monotonic() > end:
+            raise MachineError("the guest's clock hardly runs", doing="looking for leaks")
