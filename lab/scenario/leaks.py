@@ -7,7 +7,7 @@ import time
 from lab.errors import GuestFault, MachineError
 from lab.journal import Journal
 from lab.machine.agent import Agent
-from lab.machine.agent import RefusedError
+from lab.machine.line import RefusedError
 from lab.machine.machine import Machine
 
 KMEMLEAK = "/debug/kmemleak"

@@ -12,8 +12,9 @@ from lab.errors import MachineError, UsageError
 from lab.machine import accel, blocks, options, qcow2, snapshots
 from lab.machine.blocks import BlockStats, DriveStats
 from lab.machine.options import Option, Wiring
-from lab.machine.spec import MachineSpec, MachineState, Parts, demand
+from lab.machine.spec import MachineSpec, MachineState, Parts, demand, spec_for
 from lab.machine.symbols import Symbols
+from lab.version import KernelVersion
 
 PARTS = Parts(kernel_image=Path("/k/bzImage"), root=Path("/i/root.img"), swap=Path("/i/swap.img"))
 WIRING = Wiring(qmp=3, console=4, agent=5, root=6, swap=7)
@@ -55,6 +56,29 @@ def test_two_cpus_are_sockets_without_io_apic() -> None:
     found = every_option(MachineSpec(cpus=2))
     assert (value("-smp", found), value("-cpu", found)) == ("2,sockets=2", "pentium3")
     assert "noapic" in value("-append", found).split()
+
+
+def test_todays_kernel_has_its_own_disks_and_words() -> None:
+    found = every_option(MachineSpec(cpus=2, disks="sd"))
+    words = value("-append", found).split()
+    assert "root=/dev/sda" in words
+    assert "tsc=reliable" in words
+    assert not {"noapic", "ide1=noprobe"} & set(words)
+    assert MachineSpec(disks="sd").swap_device == "/dev/sdb"
+
+
+@pytest.mark.parametrize(
+    ("version", "given", "expected"),
+    [
+        ("2.3.99-pre3", {}, (16, 1, "hd")),
+        ("2.3.99-pre3", {"cpus": 2}, (16, 2, "hd")),
+        ("6.1.192", {}, (40, 2, "sd")),
+        ("6.1.192", {"ram_mib": 64, "cpus": 1}, (64, 1, "sd")),
+    ],
+)
+def test_machine_suits_the_kernel(version: str, given: dict[str, int], expected: tuple[int, int, str]) -> None:
+    spec = spec_for(KernelVersion(version), given)
+    assert (spec.ram_mib, spec.cpus, spec.disks) == expected
 
 
 def test_callers_words_come_behind_the_labs() -> None:
