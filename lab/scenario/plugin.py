@@ -6,6 +6,10 @@ the marker `machine`:
 
     @pytest.mark.machine(ram_mib=32, cpus=2)
 
+A scenario that makes no sense on some kernels says so, with the reason:
+
+    @pytest.mark.kernels("<2.5", reason="today's kernels have no such thing")
+
 A SubjectError is a FAIL wherever it is raised; an InfraError is an ERROR.
 """
 
@@ -22,6 +26,7 @@ import pytest
 from lab.errors import InfraError, SubjectError, UsageError
 from lab.journal import Journal
 from lab.settings import Settings
+from lab.version import KernelVersion, VersionRange
 
 # Imported where they are used: this plugin is loaded into every pytest of the environment, also where nobody asks for
 # a machine.
@@ -54,6 +59,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker; draw the seed."""
     config.addinivalue_line("markers", "machine(ram_mib, swap_mib, cpus, icount_shift): dimensions of the machine")
+    config.addinivalue_line("markers", "kernels(range, reason): skip on other kernels; both must be given")
     seed = config.getoption("--seed")
     config.stash[_SEED] = random.SystemRandom().getrandbits(31) if seed is None else seed
 
@@ -142,9 +148,19 @@ def workbench(pytestconfig: pytest.Config, lab_settings: Settings, lab_journal: 
         yield bench
 
 
+def _skip_on_other_kernels(request: pytest.FixtureRequest, version: KernelVersion) -> None:
+    for marker in request.node.iter_markers("kernels"):
+        wanted, reason = marker.args[:1], marker.kwargs.get("reason", "")
+        if not wanted or not reason:
+            raise UsageError("the marker kernels takes a range and a reason", hint='kernels("<2.5", reason="...")')
+        if version not in VersionRange(wanted[0]):
+            pytest.skip(f"not on {version}: {reason}")
+
+
 @pytest.fixture
 def machine_spec(request: pytest.FixtureRequest, workbench: Any) -> Any:
     """The machine's dimensions: the marker's, else the command line's, else what suits the kernel."""
+    _skip_on_other_kernels(request, workbench.tree().version)
     given = {"ram_mib": "--ram", "swap_mib": "--swap", "cpus": "--cpus"}
     wanted = {name: request.config.getoption(option) for name, option in given.items()}
     for marker in request.node.iter_markers("machine"):

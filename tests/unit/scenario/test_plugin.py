@@ -18,6 +18,8 @@ def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
     """A pytest in a folder of its own whose runs and cache are there too."""
     monkeypatch.setenv("KVMD_LAB_RUNS", str(pytester.path / "runs"))
     monkeypatch.setenv("KVMD_LAB_CACHE", str(pytester.path / "cache"))
+    # it collects garbage five times at the end, which takes a second in a process that ran a thousand tests before
+    pytester.makeini("[pytest]\naddopts = -p no:unraisableexception")
     return pytester
 
 
