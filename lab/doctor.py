@@ -8,6 +8,9 @@ import subprocess
 import msgspec
 
 from lab.settings import Settings
+from lab.source import Package, choose, packages
+from lab.source.choice import EMBEDDED
+from lab.source.obtain import PACKAGED
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -28,14 +31,33 @@ TOOLS = (
     ("mke2fs", "-V", "e2fsprogs"),
     ("debugfs", "-V", "e2fsprogs"),
     ("git", "--version", "git"),
+    ("setpriv", "--version", "util-linux"),
+)
+# What a kernel of today needs on top of these.
+EMBEDDED_TOOLS = (
+    ("flex", "--version", "flex"),
+    ("bison", "--version", "bison"),
+    ("bc", "--version", "bc"),
+    ("xz", "--version", "xz-utils"),
 )
 
 
-def examine(settings: Settings | None = None) -> list[Check]:
-    """Look at every tool that some stage needs."""
+def examine(settings: Settings | None = None, *, embedded: bool | None = None) -> list[Check]:
+    """Look at every tool that some stage needs.
+
+    `embedded`: also at what the distribution's own kernel source takes; None: only when that is what would be built.
+    """
     settings = settings or Settings.from_environment()
+    if embedded is None:
+        embedded = choose(settings).name == EMBEDDED
     own = ((settings.cc, "--version", _package_of(settings.cc)), (settings.qemu, "--version", "qemu-system-x86"))
-    return [_check(*tool) for tool in (*own, *TOOLS)]
+    checks = [_check(*tool) for tool in (*own, *TOOLS, *(EMBEDDED_TOOLS if embedded else ()))]
+    return [*checks, *(_check_source(package) for package in packages() if embedded)]
+
+
+def _check_source(package: Package) -> Check:
+    found = (PACKAGED / package.file).is_file()
+    return Check(package.file, found=found, detail=f"in {PACKAGED}", package=package.package)
 
 
 def _package_of(cc: str) -> str:

@@ -37,7 +37,8 @@ class Audit(msgspec.Struct, frozen=True):
 def audit(tree: Path, toolchain: Toolchain, smp: bool) -> Audit:
     """Audit the kernel that was built in `tree` (vmlinux, System.map, the decompressor's objects)."""
     objects = [path for path in _objects(tree) if path.with_suffix(".c").is_file()]
-    with (tree / "vmlinux").open("rb") as file:
+    with ThreadPoolExecutor(1) as aside, (tree / "vmlinux").open("rb") as file:
+        instructions = aside.submit(_instructions, tree)  # a program of its own works on it meanwhile
         elf = ELFFile(file)
         symbols = {symbol.name: symbol for symbol in _symbol_table(elf)}
         declared, findings = _tables_of_objects(tree, objects, symbols, toolchain, smp)
@@ -49,7 +50,7 @@ def audit(tree: Path, toolchain: Toolchain, smp: bool) -> Audit:
                 findings.append(f"{declared[name]} {name} are declared, {linked[name]} are linked")
         entries, more = _exception_table(elf, symbols)
         findings += more + _sections(elf) + _symbols(elf, symbols)
-    findings += _instructions(tree)
+        findings += instructions.result()
     return Audit(declared, linked, entries, tuple(findings))
 
 

@@ -12,7 +12,7 @@ import msgspec
 import typer
 
 from lab.journal import Journal
-from lab.scenario.subject import DEFAULT_KERNEL, Subject
+from lab.scenario.subject import Subject
 from lab.settings import Settings
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ def subject(
     fragments: list[Path] | None = None,
     patches: list[Path] | None = None,
 ) -> Subject:
-    """Put the options together; without a name a given tree is taken for whatever it is."""
+    """Put the options together; without a name a given tree is whatever it is, and no tree leaves the choice to us."""
     return Subject(
-        name=name or (None if tree else DEFAULT_KERNEL),
+        name=name,
         tree=tree,
         sha256=sha256,
         accept_changed=accept_changed,

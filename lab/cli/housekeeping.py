@@ -20,17 +20,18 @@ def register(app: typer.Typer) -> None:
 
 def doctor(
     missing: Annotated[bool, typer.Option(help="Print only the names of the missing packages.")] = False,
+    embedded: Annotated[bool, typer.Option(help="Also what the distribution's own kernel source takes.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Say whether this host has all the tools, and what to install."""
     from lab.doctor import examine
 
-    checks = examine()
+    checks = examine(embedded=embedded or None)
     packages = sorted({check.package for check in checks if not check.found})
     if missing:
         common.say(packages, as_json=as_json, text=" ".join(packages))
         return
-    lines = [f"{'ok' if check.found else 'MISSING':<8}{check.tool:<20}{check.detail}" for check in checks]
+    lines = [f"{'ok' if check.found else 'MISSING':<8}{check.tool:<26}{check.detail}" for check in checks]
     if packages:
         lines.append(f"\ninstall what is missing: apt-get install --no-install-recommends {' '.join(packages)}")
     common.say(checks, as_json=as_json, text="\n".join(lines))

@@ -14,7 +14,7 @@ import msgspec
 from lab import port
 from lab.build import build
 from lab.build.config import configure, parse
-from lab.build.make import make
+from lab.build.make import depend, make
 from lab.build.toolchain import toolchain
 from lab.journal import Journal
 from lab.machine import protocol
@@ -86,6 +86,7 @@ class _Bench:
         kernel = bench.kernel(self.variant)
         configure(work, parse(kernel.config.read_text()), Journal(), log)
         with _clock(values):
+            depend(work, tools, Journal(), log)  # as make bzImage does by itself in a fresh tree
             make(work, tools, bench.settings.jobs, Journal(), log)
 
     def _scratch(self) -> Path:

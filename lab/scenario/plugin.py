@@ -137,12 +137,13 @@ def lab_journal(pytestconfig: pytest.Config, lab_settings: Settings) -> Iterator
 @pytest.fixture(scope="session")
 def workbench(pytestconfig: pytest.Config, lab_settings: Settings, lab_journal: Journal) -> Iterator[Any]:
     """The subject's tree, kernels, images and machines."""
-    from lab.scenario.subject import DEFAULT_KERNEL, Subject
+    from lab.scenario.subject import Subject
     from lab.scenario.workbench import Workbench
 
     tree = pytestconfig.getoption("--tree") or os.environ.get("KVMD_LAB_TREE")
-    name = pytestconfig.getoption("--kernel") or (None if tree else DEFAULT_KERNEL)
-    asked = Subject(name=name, tree=Path(tree) if tree else None, cc=pytestconfig.getoption("--cc"))
+    asked = Subject(
+        name=pytestconfig.getoption("--kernel"), tree=Path(tree) if tree else None, cc=pytestconfig.getoption("--cc")
+    )
     subject = pytestconfig.stash.get(SUBJECT, asked)
     with Workbench(subject, lab_settings, lab_journal, pytestconfig.stash[RUN]) as bench:
         yield bench

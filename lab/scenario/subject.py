@@ -6,13 +6,11 @@ from pathlib import Path
 
 import msgspec
 
-DEFAULT_KERNEL = "2.3.99-pre3"
-
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be tested: a kernel by name (or whatever `tree` is), and how to build it."""
 
-    name: str | None = DEFAULT_KERNEL
+    name: str | None = None
     tree: Path | None = None
     sha256: str | None = None
     accept_changed: bool = False

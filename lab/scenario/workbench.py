@@ -57,9 +57,13 @@ class Workbench:
 
     def _obtain(self) -> source.Tree:
         subject = self.subject
-        with self.journal.stage("source", subject.name or str(subject.tree)):
+        name, why = subject.name, str(subject.tree or "")
+        if name is None and subject.tree is None:
+            choice = source.choose(self.settings)
+            name, why = choice.name, f"taken because {choice.why}"
+        with self.journal.stage("source", f"{name or ''} {why}".strip()):
             return source.obtain(
-                subject.name,
+                name,
                 tree=subject.tree,
                 sha256=subject.sha256,
                 accept_changed=subject.accept_changed,

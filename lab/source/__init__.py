@@ -1,14 +1,17 @@
 """A kernel's name or a user's tree, turned into a pristine source tree with a digest."""
 
 from lab.source.catalogue import KernelSpec, Package, kernels, packages, shape_of
+from lab.source.choice import Choice, choose
 from lab.source.obtain import Where, locate, obtain, release_server_answers
 from lab.source.tree import Tree
 
 __all__ = [
+    "Choice",
     "KernelSpec",
     "Package",
     "Tree",
     "Where",
+    "choose",
     "kernels",
     "locate",
     "obtain",
