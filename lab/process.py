@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import select
 import shlex
 import shutil
 import signal
@@ -18,6 +19,7 @@ from typing import IO
 from lab.errors import HostError
 from lab.journal import Journal
 
+HEARTBEAT = 0.2  # seconds
 LineWatch = Callable[[str], None]
 
 _PR_SET_PDEATHSIG = 1
@@ -60,19 +62,15 @@ def run(
         sink.write(f"$ cd {shlex.quote(str(cwd or Path.cwd()))} && {shlex.join(words)}\n".encode())
         sink.flush()
         child = _start(words, cwd, env)
-        late = threading.Event()
-        alarm = threading.Timer(timeout, _end_late, (child, late))
-        alarm.start()
         try:
             threading.Thread(target=_feed, args=(child, stdin), daemon=True).start()
-            _drain(child, sink, on_line)
-            status = child.wait()
+            in_time = _drain(child, sink, on_line, begin + timeout)
+            status = child.wait() if in_time else None
         finally:
-            alarm.cancel()
             _kill(child)
             _reap(child)
     journal.record("command", argv=words, cwd=str(cwd), seconds=time.monotonic() - begin, returncode=status)
-    if late.is_set():
+    if status is None:
         raise HostError(f"no end within {timeout:.0f} s", doing=shlex.join(words), log=log)
     return status
 
@@ -101,17 +99,49 @@ def _feed(child: subprocess.Popen[bytes], stdin: bytes) -> None:
         child.stdin.close()
 
 
-def _drain(child: subprocess.Popen[bytes], sink: IO[bytes], on_line: LineWatch | None) -> None:
+def _drain(child: subprocess.Popen[bytes], sink: IO[bytes], on_line: LineWatch | None, end: float) -> bool:
+    """Take the output until the child has ended; return whether that was before `end`.
+
+    Never waits for longer than HEARTBEAT: a signal that comes just before a wait is only seen after it.
+    """
+    rest = b""
+    while time.monotonic() < end:
+        chunk = _read(child)
+        if chunk == b"":
+            if _has_ended(child):
+                break
+            continue
+        sink.write(chunk or b"")
+        *lines, rest = (rest + (chunk or b"")).split(b"\n")
+        _tell(lines, on_line)
+    else:
+        return False
+    _tell([rest] if rest else [], on_line)
+    return True
+
+
+def _read(child: subprocess.Popen[bytes]) -> bytes | None:
+    """Return what there is (nothing at the end of the output), or None when nothing came within HEARTBEAT."""
     assert child.stdout is not None
-    for raw in child.stdout:
-        sink.write(raw)
-        if on_line is not None:
-            on_line(raw.decode(errors="replace").rstrip("\n"))
+    if not select.select([child.stdout], [], [], HEARTBEAT)[0]:
+        return None
+    return os.read(child.stdout.fileno(), 1 << 16)
 
 
-def _end_late(child: subprocess.Popen[bytes], late: threading.Event) -> None:
-    late.set()
-    _kill(child)
+def _has_ended(child: subprocess.Popen[bytes]) -> bool:
+    """Whether the child ends within HEARTBEAT; it stays a zombie, so that its number stays its own."""
+    end = time.monotonic() + HEARTBEAT
+    while time.monotonic() < end:
+        if os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None:
+            return True
+        select.select([], [], [], HEARTBEAT / 20)
+    return False
+
+
+def _tell(lines: Sequence[bytes], on_line: LineWatch | None) -> None:
+    if on_line is not None:
+        for line in lines:
+            on_line(line.decode(errors="replace"))
 
 
 def _kill(child: subprocess.Popen[bytes]) -> None:

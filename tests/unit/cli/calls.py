@@ -7,6 +7,7 @@ import io
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
@@ -53,18 +54,23 @@ class Call:
                 return Done(words, int(left.code or 0), out.getvalue(), err.getvalue())
         raise AssertionError("main returned")
 
-    def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
-        """Start it in a process of its own."""
-        return subprocess.Popen(
+    @contextlib.contextmanager
+    def start(self, *arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
+        """Start it in a process of its own, which ends with the `with` at the latest."""
+        with subprocess.Popen(
             [sys.executable, "-m", "lab", *map(str, arguments)],
             env=self.environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-        )
+        ) as child:
+            try:
+                yield child
+            finally:
+                child.kill()
 
     def process(self, *arguments: str | Path) -> Done:
         """Call it in a process of its own: what runs pytest can't share one with the test."""
-        child = self.start(*arguments)
-        out, err = child.communicate(timeout=120)
-        return Done(child.args, child.returncode, out, err)
+        with self.start(*arguments) as child:
+            out, err = child.communicate(timeout=120)
+            return Done(child.args, child.returncode, out, err)

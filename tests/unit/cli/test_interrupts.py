@@ -22,7 +22,7 @@ def await_file(folder: Path, pattern: str, child: subprocess.Popen[str]) -> Path
     """Wait until a file with contents is there; the child's end, or a minute, ends the wait."""
     pause = threading.Event()
     for _ in range(6000):
-        for path in folder.rglob(pattern):
+        for path in folder.glob(pattern):
             if path.stat().st_size:
                 return path
         assert child.poll() is None, child.communicate()
@@ -40,10 +40,10 @@ def alive(pid: int) -> bool:
 
 @HOW
 def test_interrupted_build_ends_make_and_leaves_no_entry(number: int, code: int, call: Call, tmp_path: Path) -> None:
-    child = call.start("build", "--tree", TOY_TREE, "--fragment", fragment(tmp_path, "CONFIG_TOY_HANG=y"))
-    hanging = int(await_file(call.cache, "hang.pid", child).read_text())
-    os.kill(child.pid, number)
-    _, said = child.communicate(timeout=30)
+    with call.start("build", "--tree", TOY_TREE, "--fragment", fragment(tmp_path, "CONFIG_TOY_HANG=y")) as child:
+        hanging = int(await_file(call.cache, "work/*/mm/hang.pid", child).read_text())
+        os.kill(child.pid, number)
+        _, said = child.communicate(timeout=30)
     assert child.returncode == code
     assert "Traceback" not in said
     assert not alive(hanging)
@@ -62,10 +62,10 @@ def test_interrupted_download_leaves_nothing_under_its_final_name(number: int, c
         mirror.files = {f"/{path}": bytes(1000) for spec in kernels() for path in spec.files}
         mirror.manners = [stall]
         call.mirrors = mirror.url
-        child = call.start("fetch", "2.3.99-pre3")
-        assert asked.wait(30)
-        os.kill(child.pid, number)
-        _, said = child.communicate(timeout=30)
+        with call.start("fetch", "2.3.99-pre3") as child:
+            assert asked.wait(30)
+            os.kill(child.pid, number)
+            _, said = child.communicate(timeout=30)
     assert child.returncode == code
     assert "Traceback" not in said
     tarballs = [path.name for path in call.cache.rglob("linux-*") if path.is_file()]

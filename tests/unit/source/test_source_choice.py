@@ -6,7 +6,7 @@ import pytest
 
 from lab.settings import Settings
 from lab.source import choice
-from tests.unit.source.toys import NAME, Mirror, falls_silent, make_tree
+from tests.unit.source.toys import NAME, Mirror, Request, make_tree
 
 
 def settings(tmp_path: Path, *, mirror: str = "http://127.0.0.1:9", trees: Path | None = None) -> Settings:
@@ -36,7 +36,11 @@ def test_server_that_is_silent_is_not_waited_for_longer_than_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(choice, "SECONDS", 0.2)
+
+    def says_nothing(request: Request, _data: bytes) -> None:
+        request.mirror.done.wait(10)
+
     with Mirror() as mirror:
         mirror.files["/"] = b"a list of folders"
-        mirror.manners = [falls_silent]
+        mirror.manners = [says_nothing]
         assert choice.choose(settings(tmp_path, mirror=mirror.url)).name == "6.1"
