@@ -12,6 +12,7 @@ from lab.errors import LabError
 T = TypeVar("T")
 
 GRACE_SECONDS = 5.0
+HEARTBEAT = 0.2  # a signal that comes just before a wait is only seen after it
 
 
 class Watch:
@@ -79,7 +80,7 @@ class Watch:
                     left, end, grace = grace, end + grace, 0.0
                 if left <= 0:
                     return None
-                self._changed.wait(left)
+                self._changed.wait(min(left, HEARTBEAT))
 
     def verdict(self, otherwise: LabError) -> LabError:
         """Return the verdict on something that has already gone wrong, waiting for it; `otherwise` if none comes."""
