@@ -56,11 +56,11 @@ class MachineSpec(msgspec.Struct, frozen=True, kw_only=True):
         return f"/dev/{self.disks}b"
 
 
-# What a kernel needs to boot, and to be put under pressure within a second: today's takes 15 MiB for itself, most of it
+# What a kernel needs to boot, and to be put under pressure within seconds: today's takes 10 MiB for itself, most of it
 # for lockdep's and kmemleak's records, and what it watches is worth more on two processors.
 _DEFAULTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("<2.5", {}),
-    (">=6.1", {"ram_mib": 40, "cpus": 2, "disks": "sd"}),
+    (">=6.1", {"ram_mib": 24, "cpus": 2, "disks": "sd"}),
 )
 
 

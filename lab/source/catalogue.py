@@ -18,6 +18,11 @@ from lab.version import KernelVersion, VersionRange
 _FILE = Path(__file__).with_name("kernels.toml")
 
 
+def _within_folder(pattern: str) -> str:
+    """A shell pattern as an expression in which * stops at a slash."""
+    return fnmatch.translate(pattern).replace(".*", "[^/]*").removesuffix("\\Z")
+
+
 class KernelSpec(msgspec.Struct, frozen=True):
     """A kernel with a name: `files` are its release tarballs relative to a mirror's base, the preferred one first."""
 
@@ -42,8 +47,9 @@ class Package(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     """What every whole tree of a range of versions has, and what no pristine one has (shell patterns).
 
-    `needed` are beginnings of paths and `always` patterns for files' names: the part of the tree that counts. The
-    rest is neither unpacked nor looked at. Without them the whole tree counts.
+    `needed` are folders (with all that is below them) and shell patterns for files (* does not cross a slash), `always`
+    patterns for files' names: the part of the tree that counts. The rest is neither unpacked nor looked at. Without
+    them the whole tree counts.
     """
 
     kernels: str
@@ -54,18 +60,19 @@ class Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
 
     def counts(self, path: str) -> bool:
         """Tell whether a file (its path relative to the tree) belongs to the part that counts."""
-        if not self.needed or path.startswith(self.needed):
-            return True
-        return self.always_pattern.match(path.rpartition("/")[2]) is not None
+        return not self.needed or self.needed_pattern.match(path) is not None
 
     def digest(self) -> str:
         """Return what changes whenever another part of the tree counts; empty if that is the whole tree."""
         return digest("needed", *self.needed, "always", *self.always) if self.needed else ""
 
     @cached_property
-    def always_pattern(self) -> re.Pattern[str]:
-        """One expression for the names in `always`."""
-        return re.compile("|".join(fnmatch.translate(pattern) for pattern in self.always) or "(?!)")
+    def needed_pattern(self) -> re.Pattern[str]:
+        """One expression that matches a path that counts."""
+        folders = [f"{re.escape(name)}.*" for name in self.needed if name.endswith("/")]
+        files = [_within_folder(name) for name in self.needed if not name.endswith("/")]
+        names = [f"(?:.*/)?{_within_folder(name)}" for name in self.always]
+        return re.compile(f"(?:{'|'.join([*folders, *files, *names])})\\Z", re.DOTALL)
 
     @cached_property
     def litter_pattern(self) -> re.Pattern[str]:
