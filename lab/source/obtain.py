@@ -77,10 +77,11 @@ def obtain(
     check_version(version, name, found.origin)
     check_whole(found.folder, version, found.origin)
     memo = Memo(settings.cache)
-    contents = read_contents(found.folder, memo, shape_of(version))
+    shape = shape_of(version)
+    contents = read_contents(found.folder, memo, shape)
     check_pristine(version, contents.files, found.origin)
     firstuse.check(
-        found.key,
+        f"{found.key}, part {shape.digest()[:12]}" if shape is not None and shape.needed else found.key,
         contents,
         memo=memo,
         journal=journal,

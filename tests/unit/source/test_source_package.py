@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from lab.errors import SourceError
 from lab.journal import Journal
 from lab.settings import Settings
-from lab.source import Tree, locate, obtain, packages
+from lab.source import Tree, locate, obtain, packages, shape_of
+from lab.version import KernelVersion
 from tests.unit.source.toys import MAKEFILE, make_tree, pack
 
 TODAY = "VERSION = 6\nPATCHLEVEL = 1\nSUBLEVEL = 7\nEXTRAVERSION =\n\nall:\n"
@@ -66,6 +68,18 @@ def test_changed_file_that_counts_changes_the_digest(settings: Settings, tmp_pat
     (third / "mm/vmscan.c").write_text("other")
     digests = [get(settings, None, tree).digest for tree in (first, second, third)]
     assert digests[0] == digests[1] != digests[2]
+
+
+def test_tree_of_which_another_part_counts_now_has_not_changed(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = today(tmp_path / "t")
+    shape = shape_of(KernelVersion("6.1.7"))
+    assert shape is not None
+    before = get(settings, None, tree).digest
+    more = msgspec.structs.replace(shape, needed=(*shape.needed, "sound/"))
+    monkeypatch.setattr(sys.modules[obtain.__module__], "shape_of", lambda _: more)
+    assert get(settings, None, tree).digest != before
 
 
 def test_updated_package_is_another_tree(packed: Path, settings: Settings, tmp_path: Path) -> None:
