@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,11 +15,6 @@ from lab.cli import main
 from tests.unit.build.toykernel import TOY_LEDGER
 
 Done = subprocess.CompletedProcess[str]
-
-
-def _hear_interrupts() -> None:
-    """A shell that runs the tests in the background ignores SIGINT, and its children inherit that."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Call:
@@ -69,7 +63,6 @@ class Call:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=_hear_interrupts,  # noqa: PLW1509 - one system call
         ) as child:
             try:
                 yield child
