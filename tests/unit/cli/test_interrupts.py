@@ -69,4 +69,4 @@ def test_interrupted_download_leaves_nothing_under_its_final_name(number: int, c
     assert child.returncode == code
     assert "Traceback" not in said
     tarballs = [path.name for path in call.cache.rglob("linux-*") if path.is_file()]
-    assert [name for name in tarballs if not name.endswith(".part")] == []
+    assert [name for name in tarballs if ".part" not in name] == []
