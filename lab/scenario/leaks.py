@@ -6,6 +6,7 @@ import time
 
 from lab.errors import GuestFault, MachineError
 from lab.journal import Journal
+from lab.machine import protocol
 from lab.machine.agent import Agent
 from lab.machine.line import RefusedError
 from lab.machine.machine import Machine
@@ -14,6 +15,7 @@ KMEMLEAK = "/debug/kmemleak"
 SCAN_SECONDS = 60.0
 _AGE_TICKS = 510  # it does not report what is younger than five seconds; HZ is 100
 _SHOWN = 40
+_SIZE = 2048
 
 
 def watches(agent: Agent) -> bool:
@@ -38,16 +40,19 @@ def check_leaks(machine: Machine, journal: Journal) -> None:
         _grow_old(agent)
         for _ in range(2):
             agent.write_file(KMEMLEAK, b"scan", SCAN_SECONDS)
-        found = agent.read_file(KMEMLEAK).decode(errors="replace").splitlines()
+        found = _report(agent)
     journal.record("check", what="kernel memory that nobody points to", passed=not found, expected=[], actual=found)
     if found:
-        count = sum(line.startswith("unreferenced object") for line in found)
         raise GuestFault(
-            f"{count} pieces of kernel memory are allocated, and nobody points to them",
-            doing="looking for leaks",
-            seen=found[:_SHOWN],
+            "kernel memory is allocated, and nobody points to it", doing="looking for leaks", seen=found[:_SHOWN]
         )
     machine.check()
+
+
+def _report(agent: Agent) -> list[str]:
+    """The beginning of kmemleak's list, in one request: the console told of a leak, so the watch will soon end us."""
+    request = protocol.PAIR.pack(0, _SIZE) + KMEMLEAK.encode()
+    return agent.request(protocol.Op.READ_FILE, request, SCAN_SECONDS).decode(errors="replace").splitlines()
 
 
 def _grow_old(agent: Agent) -> None:
