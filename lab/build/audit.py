@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +37,14 @@ class Audit(msgspec.Struct, frozen=True):
 def audit(tree: Path, toolchain: Toolchain, smp: bool) -> Audit:
     """Audit the kernel that was built in `tree` (vmlinux, System.map, the decompressor's objects)."""
     objects = [path for path in _objects(tree) if path.with_suffix(".c").is_file()]
-    with ThreadPoolExecutor(1) as aside, (tree / "vmlinux").open("rb") as file:
-        instructions = aside.submit(_instructions, tree)  # a program of its own works on it meanwhile
+    with ThreadPoolExecutor(2) as aside, (tree / "vmlinux").open("rb") as file:
+        # gcc and objdump work on these while Python reads the symbols
+        declaring = [path for path in objects if _DECLARES.search(path.with_suffix(".c").read_bytes())]
+        texts = [aside.submit(_preprocess, tree, path.with_suffix(".c"), toolchain, smp) for path in declaring]
+        instructions = aside.submit(_instructions, tree)
         elf = ELFFile(file)
         symbols = {symbol.name: symbol for symbol in _symbol_table(elf)}
-        declared, findings = _tables_of_objects(tree, objects, symbols, toolchain, smp)
+        declared, findings = _tables_of_objects(tree, dict(zip(declaring, texts, strict=True)), symbols)
         linked = {}
         for section, size, name in TABLES:
             table = elf.get_section_by_name(section)
@@ -66,15 +69,13 @@ def _symbol_table(elf: Any) -> Iterator[Any]:
 
 
 def _tables_of_objects(
-    tree: Path, objects: list[Path], symbols: dict[str, Any], toolchain: Toolchain, smp: bool
+    tree: Path, texts: dict[Path, Future[str]], symbols: dict[str, Any]
 ) -> tuple[dict[str, int], list[str]]:
     """Compare each object's tables with its preprocessed source; return the sums over the linked ones."""
     totals = {name: 0 for _, _, name in TABLES}
     findings = []
-    declaring = [path for path in objects if _DECLARES.search(path.with_suffix(".c").read_bytes())]
-    with ThreadPoolExecutor(2) as pool:
-        texts = list(pool.map(lambda path: _preprocess(tree, path.with_suffix(".c"), toolchain, smp), declaring))
-    for path, text in zip(declaring, texts, strict=True):
+    for path, preprocessed in texts.items():
+        text = preprocessed.result()
         with path.open("rb") as file:
             elf = ELFFile(file)
             for section, size, name in TABLES:

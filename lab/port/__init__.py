@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from lab import resources
@@ -37,8 +38,14 @@ def port(tree: Tree, target: Path, records: Ledger, user_patches: Sequence[Path]
         journal.stage("port", f"{tree.version}, {len(records.records)} records"),
         host_trouble(f"porting into {target}"),
     ):
-        copy_tree(tree.path, target, shape_of(tree.version))
-        ported = apply(target, KernelVersion(str(tree.version)), records)
+        with ThreadPoolExecutor(1) as aside:
+            copying = aside.submit(copy_tree, tree.path, target, shape_of(tree.version))
+
+            def copied() -> Path:
+                copying.result()
+                return target
+
+            ported = apply(tree.path, KernelVersion(str(tree.version)), records, into=copied)
         for patch in user_patches:
             patches.apply_patch(target, patch, journal)
     return ported

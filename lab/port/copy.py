@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +14,8 @@ from lab.source.catalogue import Shape
 
 KEPT_ARCHITECTURES = {"i386", "x86"}
 KEPT_HEADERS = {"asm-i386", "asm-x86", "asm-generic"}
+_FILTERED = ("arch", "include")  # where `needed` leaves entries out, below the top
+_TROUBLE = {number: os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)}
 _THREADS = 4  # copying waits for the disk and for the kernel, not for Python
 
 
@@ -31,15 +35,38 @@ def copy_tree(source: Path, target: Path, shape: Shape | None = None) -> None:
 
     What counts for the shape is copied, or if it says nothing of that, what `needed` tells.
     """
-    partial = shape if shape is not None and shape.needed else None
-    pairs = _lay_out_part(source, target, partial) if partial else _lay_out(source, target, "")
-    with ThreadPoolExecutor(_THREADS) as pool:
-        for _ in pool.map(lambda pair: shutil.copy(*pair), list(pairs), chunksize=64):
-            pass
+    if shape is not None and shape.needed:
+        with ThreadPoolExecutor(_THREADS) as pool:
+            for _ in pool.map(lambda pair: shutil.copy(*pair), list(_lay_out(source, target, shape)), chunksize=64):
+                pass
+        return
+    for folder in ("", *_FILTERED):
+        if (source / folder).is_dir():
+            (target / folder).mkdir()
+            taken = [path for path in (source / folder).iterdir() if _is_taken_whole(folder, path.name)]
+            _copy_whole(taken, target / folder)
 
 
-def _lay_out_part(source: Path, target: Path, shape: Shape) -> Iterator[tuple[str, str]]:
-    """As `_lay_out`, but a folder is made when something in it counts."""
+def _is_taken_whole(folder: str, name: str) -> bool:
+    return needed(folder, name) and not (folder == "" and name in _FILTERED)
+
+
+def _copy_whole(paths: list[Path], target: Path) -> None:
+    """Copy with a program of its own, which takes half the time of one file after the other in here."""
+    if not paths:
+        return
+    argv = ["cp", "-R", "-P", "--preserve=mode", f"--target-directory={target}", "--", *map(str, paths)]
+    done = subprocess.run(
+        argv, capture_output=True, text=True, errors="replace", check=False, env=os.environ | {"LC_ALL": "C"}
+    )
+    if done.returncode != 0:
+        last = done.stderr.strip().rpartition("\n")[2]
+        number = next((number for number, text in _TROUBLE.items() if text in last), errno.EIO)
+        raise OSError(number, last, str(target))
+
+
+def _lay_out(source: Path, target: Path, shape: Shape) -> Iterator[tuple[str, str]]:
+    """Make the folders and links below `target` that count; yield the pairs of files that are to be copied."""
     target.mkdir()
     for folder, folders, files in os.walk(source):
         below = os.path.relpath(folder, source)
@@ -52,19 +79,3 @@ def _lay_out_part(source: Path, target: Path, shape: Shape) -> Iterator[tuple[st
             elif here.is_file():
                 there.parent.mkdir(parents=True, exist_ok=True)
                 yield str(here), str(there)
-
-
-def _lay_out(source: Path, target: Path, folder: str) -> Iterator[tuple[str, str]]:
-    """Make the folders and links below `target`; yield the pairs of files that are to be copied."""
-    target.mkdir()
-    with os.scandir(source) as entries:
-        for entry in entries:
-            if not needed(folder, entry.name):
-                continue
-            if entry.is_symlink():
-                (target / entry.name).symlink_to(Path(entry.path).readlink())
-            elif entry.is_dir():
-                below = f"{folder}/{entry.name}" if folder else entry.name
-                yield from _lay_out(source / entry.name, target / entry.name, below)
-            else:
-                yield entry.path, str(target / entry.name)

@@ -42,12 +42,14 @@ def apply(
     ledger: Ledger,
     on_record: Callable[[Record, Workspace], None] | None = None,
     write: bool = True,
+    into: Callable[[], Path] | None = None,
 ) -> Ported:
     """Port the tree at `root` in place and leave a stamp in it; a tree that has the stamp already is left as it is.
 
     `on_record` sees the workspace after each record, before anything is written. A record whose number of places
     differs, and a tree that was ported with another ledger, are PortErrors; then nothing was written. With `write`
-    false nothing ever is.
+    false nothing ever is. `into` gives the copy of the tree that is to be changed in its stead; it is asked for when
+    all records have been found to fit, so that the copying can go on meanwhile.
     """
     done = _stamped(root, version, ledger)
     if done is not None:
@@ -62,8 +64,10 @@ def apply(
     ported = Ported(root, str(version), ledger.digest, tuple(applied))
     if not write:
         return ported
-    workspace.flush()
-    (root / STAMP).write_bytes(msgspec.json.encode(ported, enc_hook=str))
+    target = root if into is None else into()
+    ported = msgspec.structs.replace(ported, path=target)
+    workspace.flush(target)
+    (target / STAMP).write_bytes(msgspec.json.encode(ported, enc_hook=str))
     return ported
 
 

@@ -47,15 +47,16 @@ class Workspace:
             self.changed[path] = self.read(path) if (self.root / path).is_file() else None
         self._texts[path] = text
 
-    def flush(self) -> None:
-        """Write what was changed: all of it beside the old files first, so that a full disk leaves those as they are.
+    def flush(self, root: Path) -> None:
+        """Write what was changed to the tree at `root`.
 
+        All of it beside the old files first, so that a full disk leaves those as they are.
         Each file is replaced, never written in place, so that a link's other end is safe.
         """
         ready: list[tuple[Path, Path]] = []
         try:
             for path in self.changed:
-                target = self.root / path
+                target = root / path
                 ready.append((target.with_name(f"{target.name}.kvmd-lab-new"), target))
                 self._write_beside(*ready[-1], self._texts[path].encode(ENCODING))
         except OSError:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 from pathlib import Path
 
@@ -80,9 +81,10 @@ def test_port_into_the_tree_itself_is_refused(tmp_path: Path) -> None:
 def test_port_where_nothing_can_be_written_is_a_host_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, what: str
 ) -> None:
-    def trouble(_source: str, _target: str) -> None:
-        raise OSError(number, "trouble")
-
-    monkeypatch.setattr(shutil, "copy", trouble)
+    cp = tmp_path / "bin" / "cp"
+    cp.parent.mkdir()
+    cp.write_text(f"#!/bin/sh\necho 'cp: error writing a.c: {os.strerror(number)}' >&2\nexit 1\n")
+    cp.chmod(0o755)
+    monkeypatch.setenv("PATH", str(cp.parent))
     with pytest.raises(HostError, match=what):
         port(Tree(TOY_TREE, VERSION, "digest", "toy"), tmp_path / "ported", load(TOY_LEDGER), (), Journal())

@@ -195,5 +195,5 @@ def test_workspace_gives_every_byte_back(tree: Path) -> None:
     (tree / "all.c").write_bytes(bytes(range(256)))
     workspace = Workspace(tree)
     workspace.write("copy.c", workspace.read("all.c"))
-    workspace.flush()
+    workspace.flush(tree)
     assert (tree / "copy.c").read_bytes() == bytes(range(256))
