@@ -6,7 +6,7 @@ import time
 
 from lab.errors import GuestFault, MachineError
 from lab.journal import Journal
-from lab.machine import protocol
+from lab.machine import frames, protocol
 from lab.machine.agent import Agent
 from lab.machine.line import RefusedError
 from lab.machine.machine import Machine
@@ -15,7 +15,7 @@ KMEMLEAK = "/debug/kmemleak"
 SCAN_SECONDS = 60.0
 _AGE_TICKS = 510  # it does not report what is younger than five seconds; HZ is 100
 _SHOWN = 40
-_SIZE = 2048
+_SIZE = frames.MAX_PAYLOAD - 64
 
 
 def watches(agent: Agent) -> bool:
