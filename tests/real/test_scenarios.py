@@ -1,0 +1,47 @@
+"""The whole road on a real 2.3.99-pre3: built, booted, driven, judged."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.source import Tree
+
+
+def lab(tree: Tree, *words: str) -> Any:
+    """Call the command line with the tree, and return the JSON that it prints."""
+    argv = [sys.executable, "-m", "lab", words[0], *words[1:], f"--tree={tree.path}", "--json"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=1200)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_every_scenario_passes(real_tree: Tree, cpus: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KVMD_LAB_RUNS", str(tmp_path))
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    outcome = lab(real_tree, "run", f"--cpus={cpus}", "--seeds=3")["outcome"]
+    assert (outcome["failed"], outcome["errors"], outcome["skipped"]) == (0, 0, 0)
+    assert outcome["passed"] >= 7
+
+
+@pytest.mark.parametrize("smp", [(), ("--smp",)], ids=["up", "smp"])
+def test_gcc_11_builds_a_kernel_that_passes_the_audit(real_tree: Tree, smp: tuple[str, ...]) -> None:
+    if shutil.which("gcc-11") is None:
+        pytest.skip("no gcc-11: apt-get install gcc-11")
+    manifest = lab(real_tree, "build", "--cc=gcc-11", *smp)["manifest"]
+    assert " 11." in manifest["compiler"]
+    assert manifest["audit"]["findings"] == []
+    assert manifest["audit"]["declared"] == manifest["audit"]["linked"]
+    assert manifest["audit"]["linked"]["initcalls"] > 5
+
+
+def test_boot_shows_the_console_with_the_threads_of_kvmd(real_tree: Tree) -> None:
+    console = lab(real_tree, "boot")["console"]
+    assert any("kvmd: 2 threads" in line for line in console)
