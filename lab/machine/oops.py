@@ -40,7 +40,7 @@ PATTERNS = (
     _pattern("locking", r"^BUG: (MAX_|held lock|using )"),  # lockdep's tables are full: it looks no further
     _pattern("sleep", r"^BUG: (sleeping function called|scheduling while atomic)"),
     _pattern("slab", r"^BUG \S+ \(.*\): "),
-    _pattern("leak", r"^kmemleak: \d+ new suspected memory leaks"),
+    _pattern("leak", r"^kmemleak: (unreferenced object |\d+ new suspected memory leaks)"),
     _pattern("leak", r"^kmemleak: (Cannot|Kernel memory leak detector disabled)"),  # it looks no further
     _pattern("stuck", r"^INFO: task \S+ blocked for more than \d+ seconds"),
     _pattern("stuck", r"^(INFO: )?rcu\S* .*(detected stalls|self-detected stall)"),

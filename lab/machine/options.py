@@ -13,7 +13,10 @@ from lab.machine.spec import MachineSpec, Parts
 
 APPEND = "console=ttyS0 root=/dev/{}a init=/sbin/init panic=1"
 # Words of the kernel's command line by what it calls its disks, for any number of processors and for several.
-_ERA_WORDS = {"hd": ("ide1=noprobe", "noapic"), "sd": ("tsc=reliable lpj=10000000 slub_debug=FZP", "")}
+_ERA_WORDS = {
+    "hd": ("ide1=noprobe", "noapic"),
+    "sd": ("tsc=reliable lpj=10000000 slub_debug=FZP kmemleak.verbose=1", ""),
+}
 DUMP = "/proc/self/fd/{}"
 
 
@@ -82,7 +85,8 @@ def boot(spec: MachineSpec, parts: Parts) -> Iterator[Option]:
         "noapic because SMP kernels of the era panic on the I/O APIC's id. "
         "Today: under virtual time a clock that is compared with another one looks unreliable, and delays that are "
         "measured look wrong; QEMU's time stamp counter runs at 1 GHz. slub_debug without U: to note who allocated and "
-        "freed each piece takes a third of the time under pressure, and kmemleak notes it as well",
+        "freed each piece takes a third of the time under pressure, and kmemleak notes it as well. What that finds it "
+        "shows on the console, where the watch takes it up",
     )
 
 
