@@ -29,9 +29,9 @@ Fragments = Annotated[list[Path] | None, typer.Option("--fragment", metavar="FIL
 Patches = Annotated[list[Path] | None, typer.Option("--patch", metavar="FILE", help="A unified diff, on top.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON value and nothing else.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")]
-Cpus = Annotated[int, typer.Option("--cpus", metavar="N", help="Processors.")]
-Ram = Annotated[int, typer.Option("--ram", metavar="MIB", help="The guest's memory.")]
-Swap = Annotated[int, typer.Option("--swap", metavar="MIB", help="Its swap disk.")]
+Cpus = Annotated[int | None, typer.Option("--cpus", metavar="N", help="Processors (default: what suits the kernel).")]
+Ram = Annotated[int | None, typer.Option("--ram", metavar="MIB", help="The guest's memory.")]
+Swap = Annotated[int | None, typer.Option("--swap", metavar="MIB", help="Its swap disk.")]
 
 
 def subject(
@@ -75,3 +75,9 @@ def say(value: Any, *, as_json: bool, text: str = "") -> None:
         print(msgspec.json.format(msgspec.json.encode(value, enc_hook=str)).decode())  # noqa: T201
     elif text:
         print(text)  # noqa: T201
+
+
+def dimensions(cpus: int | None, ram: int | None, swap: int | None) -> dict[str, int]:
+    """Return the dimensions of a machine that were given."""
+    given = {"cpus": cpus, "ram_mib": ram, "swap_mib": swap}
+    return {name: value for name, value in given.items() if value is not None}

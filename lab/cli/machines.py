@@ -21,9 +21,9 @@ def register(app: typer.Typer) -> None:
 def boot(
     name: Name = None,
     tree: TreePath = None,
-    cpus: Cpus = 1,
-    ram: Ram = 16,
-    swap: Swap = 96,
+    cpus: Cpus = None,
+    ram: Ram = None,
+    swap: Swap = None,
     cc: Compiler = None,
     accept_changed: Changed = False,
     as_json: AsJson = False,
@@ -33,11 +33,9 @@ def boot(
     import time
 
     from lab.machine.machine import Machine
-    from lab.machine.spec import MachineSpec
 
-    spec = MachineSpec(cpus=cpus, ram_mib=ram, swap_mib=swap)
     with common.bench(common.subject(name, tree, cc=cc, accept_changed=accept_changed), quiet=as_json) as bench:
-        setup = bench.setup(spec)
+        setup = bench.setup(bench.spec(**common.dimensions(cpus, ram, swap)))
         if dry_run:
             machine = Machine(**setup)
             common.say({"by_hand": machine.by_hand()}, as_json=as_json, text=machine.by_hand())
@@ -51,15 +49,14 @@ def boot(
             common.say(value, as_json=as_json, text=text)
 
 
-def shell(name: Name = None, tree: TreePath = None, cpus: Cpus = 1, ram: Ram = 16, swap: Swap = 96) -> None:
+def shell(name: Name = None, tree: TreePath = None, cpus: Cpus = None, ram: Ram = None, swap: Swap = None) -> None:
     """Boot a kernel and give a Python prompt with `machine`, `agent`, `worker` and `kvmd` at hand."""
     import code
 
-    from lab.machine.spec import MachineSpec
     from lab.scenario.kvmd import Kvmd
 
     with common.bench(common.subject(name, tree)) as bench:
-        machine = bench.machine(MachineSpec(cpus=cpus, ram_mib=ram, swap_mib=swap))
+        machine = bench.machine(bench.spec(**common.dimensions(cpus, ram, swap)))
         machine.swapon()
         worker = machine.agent.spawn()
         names = {"machine": machine, "agent": machine.agent, "worker": worker, "kvmd": Kvmd(worker)}
@@ -100,12 +97,12 @@ def run(
     raise SystemExit(result.outcome.exit_code)
 
 
-def demo(kernel: KernelName = None, tree: TreePath = None, cpus: Cpus = 1) -> None:
+def demo(kernel: KernelName = None, tree: TreePath = None, cpus: Cpus = None) -> None:
     """Run the whole road: port, build, boot, put under swap pressure, judge; and tell what happens."""
     from lab.scenario.session import run_scenarios
 
     chosen = common.subject(kernel, tree)
-    result = run_scenarios(chosen, (), [f"--cpus={cpus}", "--samples"], view="live")
+    result = run_scenarios(chosen, (), [*([f"--cpus={cpus}"] if cpus else []), "--samples"], view="live")
     raise SystemExit(result.outcome.exit_code)
 
 
@@ -113,7 +110,7 @@ def bench(
     name: Name = None,
     tree: TreePath = None,
     figure: Annotated[list[str] | None, typer.Option("--only", help="Only these figures.")] = None,
-    cpus: Cpus = 1,
+    cpus: Annotated[int, typer.Option(metavar="N", help="Processors.")] = 1,
     cc: Compiler = None,
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the JSON there as well.")] = None,
     as_json: AsJson = False,
