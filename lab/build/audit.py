@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,14 @@ from typing import Any
 import msgspec
 from elftools.elf.elffile import ELFFile
 
+from lab.build.symbols import Symbol, symbols
 from lab.build.toolchain import Toolchain
 
 # Section, what one entry of it takes (bytes), and the name in the messages.
 TABLES = ((".initcall.init", 4, "initcalls"), (".setup.init", 8, "setup entries"))
 _DECLARES = re.compile(rb"\b(?:module_init|__initcall|__setup)\b")
 _FOREIGN = re.compile(r"\t(cmov\w+|fcmov\w+|sysenter|[a-z0-9]+[ \t][^\n]*%[xy]mm\d[^\n]*)")
+_FOREIGN_WORDS = ("cmov", "sysenter", "%xmm", "%ymm")  # one of them is in whatever _FOREIGN finds, and soon sought
 _FORBIDDEN_SECTIONS = re.compile(r"\.(plt|got|rel|dyn|interp|eh_frame|note\.gnu\.property)")
 
 
@@ -39,20 +40,20 @@ def audit(tree: Path, toolchain: Toolchain, smp: bool) -> Audit:
     objects = [path for path in _objects(tree) if path.with_suffix(".c").is_file()]
     with ThreadPoolExecutor(2) as aside, (tree / "vmlinux").open("rb") as file:
         # gcc and objdump work on these while Python reads the symbols
+        instructions = aside.submit(_instructions, tree)
         declaring = [path for path in objects if _DECLARES.search(path.with_suffix(".c").read_bytes())]
         texts = [aside.submit(_preprocess, tree, path.with_suffix(".c"), toolchain, smp) for path in declaring]
-        instructions = aside.submit(_instructions, tree)
         elf = ELFFile(file)
-        symbols = {symbol.name: symbol for symbol in _symbol_table(elf)}
-        declared, findings = _tables_of_objects(tree, dict(zip(declaring, texts, strict=True)), symbols)
+        names = {symbol.name: symbol for symbol in symbols(elf)}
+        declared, findings = _tables_of_objects(tree, dict(zip(declaring, texts, strict=True)), names)
         linked = {}
         for section, size, name in TABLES:
             table = elf.get_section_by_name(section)
             linked[name] = 0 if table is None else table["sh_size"] // size
             if linked[name] != declared[name]:
                 findings.append(f"{declared[name]} {name} are declared, {linked[name]} are linked")
-        entries, more = _exception_table(elf, symbols)
-        findings += more + _sections(elf) + _symbols(elf, symbols)
+        entries, more = _exception_table(elf, names)
+        findings += more + _sections(elf) + _symbols(elf, names)
         findings += instructions.result()
     return Audit(declared, linked, entries, tuple(findings))
 
@@ -63,13 +64,8 @@ def _objects(tree: Path) -> list[Path]:
     return sorted(found)
 
 
-def _symbol_table(elf: Any) -> Iterator[Any]:
-    table = elf.get_section_by_name(".symtab")
-    return iter(()) if table is None else table.iter_symbols()
-
-
 def _tables_of_objects(
-    tree: Path, texts: dict[Path, Future[str]], symbols: dict[str, Any]
+    tree: Path, texts: dict[Path, Future[str]], kernel: dict[str, Symbol]
 ) -> tuple[dict[str, int], list[str]]:
     """Compare each object's tables with its preprocessed source; return the sums over the linked ones."""
     totals = {name: 0 for _, _, name in TABLES}
@@ -85,7 +81,7 @@ def _tables_of_objects(
                 if found != wanted:
                     where = path.relative_to(tree)
                     findings.append(f"{where}: the source declares {wanted} {name}, the object holds {found}")
-                if _is_linked(elf, symbols):
+                if _is_linked(elf, kernel):
                     totals[name] += wanted
     return totals, findings
 
@@ -100,15 +96,12 @@ def _declarations(text: str, section: str) -> int:
     return len(re.findall(rf'section(?:__)?\s*\(\s*"{re.escape(section)}"\s*\)', text))
 
 
-def _is_linked(elf: Any, symbols: dict[str, Any]) -> bool:
+def _is_linked(elf: Any, kernel: dict[str, Symbol]) -> bool:
     """Whether an object is part of the kernel: an archive gives only the members that somebody asks for."""
-    for symbol in _symbol_table(elf):
-        if symbol["st_info"]["bind"] == "STB_GLOBAL" and symbol["st_shndx"] not in ("SHN_UNDEF", "SHN_COMMON"):
-            return symbol.name in symbols
-    return True
+    return next((symbol.name in kernel for symbol in symbols(elf) if symbol.is_offered), True)
 
 
-def _exception_table(elf: Any, symbols: dict[str, Any]) -> tuple[int, list[str]]:
+def _exception_table(elf: Any, names: dict[str, Symbol]) -> tuple[int, list[str]]:
     section = elf.get_section_by_name("__ex_table")
     if section is None:
         return 0, ["there is no exception table"]
@@ -121,9 +114,9 @@ def _exception_table(elf: Any, symbols: dict[str, Any]) -> tuple[int, list[str]]
     if [where for where, _ in entries] != sorted(where for where, _ in entries):
         findings.append("the exception table is not sorted: lookups by bisection will miss entries")
     # .text.init behind _end of text holds code as well until it is freed; faults are expected only in what stays.
-    if not {"_text", "_etext"} <= symbols.keys():
+    if not {"_text", "_etext"} <= names.keys():
         return len(entries), [*findings, "there is no symbol _text or _etext, so nothing says where the text is"]
-    low, high = symbols["_text"]["st_value"], symbols["_etext"]["st_value"]
+    low, high = names["_text"].value, names["_etext"].value
     stray = [where for where, target in entries if not (low <= where < high and low <= target < high)]
     if stray:
         findings.append(
@@ -140,17 +133,17 @@ def _sections(elf: Any) -> list[str]:
     ]
 
 
-def _symbols(elf: Any, symbols: dict[str, Any]) -> list[str]:
-    findings = [f"symbol {name} has no place in this kernel" for name in symbols if name.startswith("__stack_chk")]
+def _symbols(elf: Any, names: dict[str, Symbol]) -> list[str]:
+    findings = [f"symbol {name} has no place in this kernel" for name in names if name.startswith("__stack_chk")]
     code = {
         index: (section["sh_addr"], section.data())
         for index, section in enumerate(elf.iter_sections())
         if section.name.startswith(".text")
     }
-    for name, symbol in symbols.items():
-        base, raw = code.get(symbol["st_shndx"], (0, b""))
-        at = symbol["st_value"] - base
-        if symbol["st_info"]["type"] == "STT_FUNC" and raw[at : at + 4] == b"\xf3\x0f\x1e\xfb":
+    for name, symbol in names.items():
+        base, raw = code.get(symbol.section, (0, b""))
+        at = symbol.value - base
+        if symbol.is_function and raw[at : at + 4] == b"\xf3\x0f\x1e\xfb":
             return [*findings, f"{name} begins with endbr32"]
     return findings
 
@@ -164,6 +157,8 @@ def _instructions(tree: Path) -> list[str]:
             continue
         argv = ["objdump", "-d", "--no-show-raw-insn", str(path)]
         text = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+        if not any(word in text for word in _FOREIGN_WORDS):
+            continue
         if match := _FOREIGN.search(text):
             number = len(_FOREIGN.findall(text))
             findings.append(f"{path.relative_to(tree)}: {number} instructions that a Pentium lacks, first: {match[1]}")

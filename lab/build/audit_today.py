@@ -13,6 +13,7 @@ from typing import Any
 from elftools.elf.elffile import ELFFile
 
 from lab.build.audit import Audit
+from lab.build.symbols import symbols
 
 # What the messages call a table, its symbols at both ends, bytes an entry, and how a declaration's symbol begins.
 _TABLES = (
@@ -28,8 +29,7 @@ def audit_today(tree: Path, *, kvmd: bool) -> Audit:
     """Audit the vmlinux that was built in `tree`."""
     with (tree / "vmlinux").open("rb") as file:
         elf = ELFFile(file)
-        table: Any = elf.get_section_by_name(".symtab")
-        places = {symbol.name: symbol["st_value"] for symbol in table.iter_symbols()}
+        places = {symbol.name: symbol.value for symbol in symbols(elf)}
         declared, linked, findings = _tables(places)
         entries, sorted_ = _exceptions(elf)
     if not sorted_:

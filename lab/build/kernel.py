@@ -32,6 +32,7 @@ from lab.settings import Settings
 from lab.source import Tree
 from lab.version import KernelVersion, VersionRange
 
+_WAY = "2"  # of building: another number, and nothing that was built in the old way is found any more
 _BUILDING = ".kvmd-lab-building"  # there while make works: a tree that still has it was left in the middle
 
 
@@ -120,6 +121,7 @@ class _Job:
         self.options = merge(self._fragments())
         self.patch_digests = tuple((path.name, _patch_digest(path)) for path in plan.patches)
         base = (
+            _WAY,
             plan.tree.digest,
             str(plan.tree.version),
             self.toolchain.identity,
@@ -184,7 +186,7 @@ class _Job:
             with self.journal.stage("configure", self.plan.variant):
                 configure(place, self.options, self.journal, log, self.era.completed_by)
             if self.era.depends:
-                depend(place, self.toolchain, self.journal, log)
+                depend(place, self.toolchain, self.settings.jobs, self.journal, log)
 
     def _refresh(self, work: Path) -> None:
         """Copy kvmd's files into a work tree that was built before; only what differs, so that make sees it."""

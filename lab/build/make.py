@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import time
 from pathlib import Path
 
 from lab import process
@@ -20,14 +22,32 @@ _HOST_AT_FAULT = (
     ("Cannot allocate memory", "the memory is used up", "set KVMD_LAB_JOBS=1"),
     ("Killed signal terminated program", "the compiler was killed", "free some memory, or set KVMD_LAB_JOBS=1"),
 )
+_OPTIONS = "include/config/MARKER"  # made together with a header for each option of the configuration
 _COMPILES = re.compile(r"  (CC|AS) +\S+\.o$")  # how the make of today tells what it does
 # It writes who built the kernel, where and when, into it.
 _SAME_FOR_ALL = ["KBUILD_BUILD_USER=kvmd", "KBUILD_BUILD_HOST=lab", "KBUILD_BUILD_TIMESTAMP=2000-04-04 12:00:00 UTC"]
 
 
-def depend(tree: Path, toolchain: Toolchain, journal: Journal, log: Path) -> None:
-    """Let the tree compute its dependencies, which it never does again by itself; a failure is a CompileError."""
-    _run(["make", "ARCH=i386", f"HOSTCC={toolchain.cc}", "dep"], tree, journal, log)
+def depend(tree: Path, toolchain: Toolchain, jobs: int, journal: Journal, log: Path) -> None:
+    """Let the tree compute its dependencies, which it never does again by itself.
+
+    A failure is a CompileError, and so are dependencies without any entry: then a changed header would be overlooked.
+
+    Afterwards all headers are equally old. A tree of 2.3 touches each header that includes a newer one, in every
+    folder's make by itself: when several work at once, a header is touched behind the back of what was just compiled.
+    """
+    argv = ["make", f"-j{jobs}", "ARCH=i386", f"HOSTCC={toolchain.cc}", _OPTIONS, "dep"]
+    _run(argv, tree, journal, log)
+    now = time.time()
+    for path in (tree / "include").rglob("*"):
+        os.utime(path, (now, now), follow_symlinks=False)
+    if not (tree / ".depend").stat().st_size:
+        raise CompileError(
+            "make dep found no dependencies",
+            doing="building the kernel",
+            log=log,
+            hint="look at what the tree's own dependency maker (scripts/mkdep) does on this host",
+        )
 
 
 def make(

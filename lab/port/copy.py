@@ -14,7 +14,9 @@ from lab.source.catalogue import Shape
 
 KEPT_ARCHITECTURES = {"i386", "x86"}
 KEPT_HEADERS = {"asm-i386", "asm-x86", "asm-generic"}
-_FILTERED = ("arch", "include")  # where `needed` leaves entries out, below the top
+# Where `needed` leaves entries out, and the largest: each is copied by itself.
+_APART = ("drivers", "arch", "include")
+_PROGRAMS = 2
 _TROUBLE = {number: os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)}
 _THREADS = 4  # copying waits for the disk and for the kernel, not for Python
 
@@ -40,15 +42,19 @@ def copy_tree(source: Path, target: Path, shape: Shape | None = None) -> None:
             for _ in pool.map(lambda pair: shutil.copy(*pair), list(_lay_out(source, target, shape)), chunksize=64):
                 pass
         return
-    for folder in ("", *_FILTERED):
-        if (source / folder).is_dir():
-            (target / folder).mkdir()
-            taken = [path for path in (source / folder).iterdir() if _is_taken_whole(folder, path.name)]
-            _copy_whole(taken, target / folder)
+    apart = [folder for folder in ("", *_APART) if (source / folder).is_dir()]
+    for folder in apart:
+        (target / folder).mkdir()
+    with ThreadPoolExecutor(_PROGRAMS) as pool:
+        for _ in pool.map(lambda folder: _copy_part(source, target, folder), apart):
+            pass
 
 
-def _is_taken_whole(folder: str, name: str) -> bool:
-    return needed(folder, name) and not (folder == "" and name in _FILTERED)
+def _copy_part(source: Path, target: Path, folder: str) -> None:
+    """Copy what is needed of one folder, apart from the folders that are done by themselves."""
+    done = _APART if folder == "" else ()
+    taken = [path for path in (source / folder).iterdir() if path.name not in done and needed(folder, path.name)]
+    _copy_whole(taken, target / folder)
 
 
 def _copy_whole(paths: list[Path], target: Path) -> None:

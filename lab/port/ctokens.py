@@ -23,6 +23,10 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL | re.MULTILINE,
 )
+# As little as is needed to see what stands outside every brace; each begins with a character of its own, which makes
+# the search fast.
+_COARSE = re.compile(r"""/\*.*?\*/|//[^\n]*|"(?:[^"\\]|\\.)*"|'(?:[^'\\\n]|\\[^\n])+'|[{}#]""", re.DOTALL)
+_DIRECTIVE = re.compile(r"\#(?:\\\n|/\*.*?\*/|[^\n])*", re.DOTALL)
 BLANK = frozenset({"space", "comment"})
 
 
@@ -49,25 +53,31 @@ def solid(stream: Sequence[Token]) -> list[Token]:
     return [token for token in stream if token.kind not in BLANK]
 
 
-def without_directives(stream: Sequence[Token]) -> list[Token]:
-    """Leave out preprocessor lines, with the lines that continue them and the comments that begin in them."""
-    kept: list[Token] = []
-    inside = False
-    at_line_start = True
-    for token in stream:
-        inside = (inside and not _ends_line(token)) or (at_line_start and _begins_directive(token))
-        if not inside:
-            kept.append(token)
-        at_line_start = _ends_line(token) or (at_line_start and token.kind in BLANK)
-    return kept
+def outline(text: str) -> str:
+    """Blank out comments, preprocessor lines (with those that continue them) and what stands inside braces.
+
+    What is left, at the same offsets, is what stands outside every brace, and the outermost braces themselves.
+    """
+    pieces = []
+    depth = done = 0
+    fresh = True  # nothing but blanks and comments since the line began
+    while match := _COARSE.search(text, done):
+        gap, word = text[done : match.start()], match.group()
+        fresh = (fresh or "\n" in gap) and not gap[gap.rfind("\n") + 1 :].strip()
+        if word == "#" and fresh and (directive := _DIRECTIVE.match(text, match.start())):
+            word = directive.group()
+        pieces.append(_blank(gap, depth))
+        depth -= word == "}" and depth > 0
+        shown = word[0] in "{}\"'" or word == "#"
+        pieces.append(_blank(word, depth + (not shown)))
+        depth += word == "{"
+        fresh = fresh and word[0] == "/"
+        done = match.start() + len(word)
+    return "".join([*pieces, _blank(text[done:], depth)])
 
 
-def _ends_line(token: Token) -> bool:
-    return token.kind == "space" and token.text.endswith("\n") and token.text != "\\\n"
-
-
-def _begins_directive(token: Token) -> bool:
-    return token.kind == "free" or token.text == "#"
+def _blank(text: str, depth: int) -> str:
+    return " " * len(text) if depth else text
 
 
 def find(stream: Sequence[Token], pattern: str) -> list[tuple[int, int]]:
@@ -112,7 +122,7 @@ def body(text: str, name: str) -> tuple[int, int] | None:
     macro = re.search(rf"^[ \t]*#[ \t]*define[ \t]+{re.escape(name)}\b(?:\\\n|[^\n])*", text, re.MULTILINE)
     if macro is not None:
         return macro.span()
-    have = solid(tokens(text))
+    have = solid(tokens(outline(text)))
     for index, token in enumerate(have[:-1]):
         if token.text != name or have[index + 1].text != "(":
             continue

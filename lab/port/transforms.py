@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from lab.port.ctokens import Token, matching, solid, tokens, without_directives
+from lab.port.ctokens import Token, matching, outline, solid, tokens
 from lab.port.workspace import Workspace
 
 Transform = Callable[[str, Workspace, Mapping[str, str]], tuple[str, int]]
@@ -42,11 +42,11 @@ def regparm_definitions(text: str, workspace: Workspace, options: Mapping[str, s
     names = _promised(workspace, options["headers"]) | _promised_in(text)
     if not any(name in text for name in names):
         return text, 0
-    have = solid(without_directives(tokens(text)))
+    have = solid(tokens(outline(text)))
     places = [
         start
-        for index in _top_level(have)
-        if have[index].text in names and (start := _bare_declaration(have, index)) is not None
+        for index, token in enumerate(have)
+        if token.text in names and (start := _bare_declaration(have, index)) is not None
     ]
     for start in reversed(places):
         text = f"{text[:start]}{REGPARM} {text[start:]}"
@@ -65,19 +65,6 @@ def _promised_in(text: str) -> frozenset[str]:
     if "FASTCALL(" not in text:
         return frozenset()
     return frozenset(match[1] for match in _PROMISE.finditer(text))
-
-
-def _top_level(have: list[Token]) -> list[int]:
-    """Indices of the tokens outside every brace; `extern "C"` is not a thing in these sources."""
-    indices = []
-    index = 0
-    while index < len(have):
-        if have[index].text == "{":
-            index = matching(have, index)
-        else:
-            indices.append(index)
-        index += 1
-    return indices
 
 
 def _bare_declaration(have: list[Token], index: int) -> int | None:

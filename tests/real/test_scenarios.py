@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from lab import resources
 from lab.source import Tree
 
 
@@ -45,3 +46,17 @@ def test_gcc_11_builds_a_kernel_that_passes_the_audit(real_tree: Tree, smp: tupl
 def test_boot_shows_the_console_with_the_threads_of_kvmd(real_tree: Tree) -> None:
     console = lab(real_tree, "boot")["console"]
     assert any("kvmd: 2 threads" in line for line in console)
+
+
+def test_changed_header_of_kvmd_compiles_what_includes_it(
+    real_tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab(real_tree, "build")
+    for folder in ("kernel-patches", "kvmd"):
+        shutil.copytree(resources.folder(folder), tmp_path / folder)
+    header = tmp_path / "kvmd" / "kvmd_int.h"
+    header.write_text(f"{header.read_text()}/* {tmp_path.name} */\n")
+    monkeypatch.setenv("KVMD_LAB_LEDGER", str(tmp_path / "kernel-patches"))
+    including = [path for path in (tmp_path / "kvmd").glob("*.c") if "kvmd_int.h" in path.read_text()]
+    version = 1  # init/version.c, every time
+    assert lab(real_tree, "build")["manifest"]["compiled"] == len(including) + version

@@ -21,7 +21,7 @@ def log(tmp_path: Path) -> Path:
 
 
 def tree(folder: Path, *recipe: str) -> Path:
-    (folder / "Makefile").write_text("bzImage dep:\n" + "".join(f"\t{line}\n" for line in recipe))
+    (folder / "Makefile").write_text("bzImage dep include/config/MARKER:\n" + "".join(f"\t{line}\n" for line in recipe))
     return folder
 
 
@@ -62,7 +62,16 @@ def test_error_of_the_compiler_is_shown(tmp_path: Path, log: Path, line: str) ->
 
 def test_error_in_the_dependencies_names_them(tmp_path: Path, log: Path) -> None:
     with pytest.raises(CompileError, match="make dep failed"):
-        depend(tree(tmp_path, "@exit 1"), FAKE, Journal(), log)
+        depend(tree(tmp_path, "@exit 1"), FAKE, 1, Journal(), log)
+
+
+def test_dependencies_without_an_entry_are_an_error(tmp_path: Path, log: Path) -> None:
+    with pytest.raises(CompileError, match="make dep found no dependencies"):
+        depend(tree(tmp_path, "@: >.depend"), FAKE, 1, Journal(), log)
+
+
+def test_dependencies_with_an_entry_are_taken(tmp_path: Path, log: Path) -> None:
+    depend(tree(tmp_path, "@echo a.o: a.h >.depend"), FAKE, 1, Journal(), log)
 
 
 @pytest.mark.parametrize(

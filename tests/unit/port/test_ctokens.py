@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from lab.port.ctokens import body, find, matching, solid, tokens, without_directives
+from lab.port.ctokens import body, find, matching, outline, solid, tokens
 from tests.unit.port.toyport import TOY_TREE, soup
 
 
@@ -76,14 +76,21 @@ def test_bracket_that_nothing_closes_matches_the_end() -> None:
     assert matching(have, 2) == 4
 
 
-def test_directives_left_out_with_continued_lines_and_comments() -> None:
-    text = "a\n#define M(x) /* one\n two */ b \\\n c\nd # e\n  #error don't \"\n/* x */ #if f\ng"
-    assert [token.text for token in solid(without_directives(tokens(text)))] == ["a", "d", "#", "e", "g"]
-
-
-def test_hash_in_a_comment_is_no_directive() -> None:
-    text = "/* first\n # no directive */ a;"
-    assert [token.text for token in solid(without_directives(tokens(text)))] == ["a", ";"]
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("a\n#define M(x) /* one\n two */ b \\\n c\nd # e\n  #error don't \"\n/* x */ #if f\ng", "a d # e g"),
+        ("/* first\n # no directive */ a;", "a ;"),
+        ("int f(void) { if (a) { b(); } }\nint c;", "int f ( void ) { } int c ;"),
+        ("int a = '{'; char *b = \"{\"; /* { */ int c;", "int a = '{' ; char * b = \"{\" ; int c ;"),
+        ("f { \"}\" '}' /* } */ }\n#define x }\ng", "f { } g"),
+        ("a } b { c", "a } b {"),
+    ],
+)
+def test_outline_leaves_what_stands_outside_braces_where_it_stood(text: str, left: str) -> None:
+    have = solid(tokens(outline(text)))
+    assert " ".join(token.text for token in have) == left
+    assert [text[token.start : token.end] for token in have] == left.split(" ")
 
 
 def test_body_of_a_function_reaches_from_its_name_to_its_brace() -> None:
