@@ -16,7 +16,7 @@ from lab import port
 from lab.build import build
 from lab.build.config import configure, parse
 from lab.build.era import era_of
-from lab.build.make import make
+from lab.build.make import depend, make
 from lab.build.toolchain import toolchain
 from lab.journal import Journal
 from lab.machine import protocol
@@ -95,6 +95,8 @@ class _Bench:
         configure(work, parse(config), Journal(), log)
         os.sync()
         with _clock(values):
+            # make bzImage would do it by itself, but at the same time as it compiles, and read what is not yet written
+            depend(work, tools, bench.settings.jobs, Journal(), log)
             make(work, tools, bench.settings.jobs, Journal(), log)
 
     def _cold(self, folder: Path, values: list[float]) -> None:
