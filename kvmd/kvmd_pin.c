@@ -20,6 +20,8 @@
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/swap.h>
+#include <linux/swapctl.h>
+#include <linux/smp_lock.h>
 #include <linux/errno.h>
 #include <asm/pgtable.h>
 #include "kvmd_int.h"
@@ -36,6 +38,7 @@ enum kvmd_seen {
 	KVMD_ABSENT,		/* it was never touched */
 	KVMD_SWAPPED,
 	KVMD_UNREADY,		/* in RAM, but a write fault is needed first */
+	KVMD_BUFFERED,		/* the same, with the buffers of its last transfer; referenced */
 	KVMD_BUSY,		/* under I/O; referenced, so that it can be waited for */
 	KVMD_IN_USE,		/* somebody else has a reference, for a moment */
 	KVMD_UNREADABLE,	/* the swap area did not give it back; it may another time */
@@ -64,7 +67,10 @@ static enum kvmd_seen kvmd_look_at_page(pte_t *pte, struct page *page, int from_
 	if (PageSwapCache(page)) {
 		if (!PageLocked(page) && PageError(page))
 			return KVMD_UNREADABLE;
-		return KVMD_UNREADY;
+		if (!page->buffers)
+			return KVMD_UNREADY;
+		get_page(page);
+		return KVMD_BUFFERED;
 	}
 	if (!pte_write(*pte) || !pte_dirty(*pte))
 		return KVMD_UNREADY;
@@ -135,6 +141,19 @@ static int kvmd_fault(struct kvmd_server *server, struct vm_area_struct *vma, un
 	return kvmd_refuse(KVMD_NO_FRAME, -ENOMEM);
 }
 
+/*
+ * Free the buffers that a transfer left at a page of the swap cache. They count as a user of the page, so that a write
+ * fault would copy it: a second frame for each page that comes from swap, when frames are what everybody is short of.
+ */
+static void kvmd_shed_buffers(struct page *page)
+{
+	lock_page(page);
+	if (page->buffers)
+		try_to_free_buffers(page);
+	UnlockPage(page);
+	__free_page(page);
+}
+
 /* Make one page ready and hold it. */
 static int kvmd_hold(struct kvmd_server *server, struct vm_area_struct *vma, unsigned long addr, unsigned short *pins,
 		     struct page **page_out)
@@ -160,6 +179,10 @@ static int kvmd_hold(struct kvmd_server *server, struct vm_area_struct *vma, uns
 			/* fall through */
 		case KVMD_UNREADABLE:
 			return kvmd_refuse(KVMD_NO_DATA, -EIO);
+		case KVMD_BUFFERED:
+			kvmd_shed_buffers(*page_out);
+			seen = KVMD_UNREADY;
+			break;
 		default:
 			break;
 		}
@@ -213,12 +236,53 @@ static int kvmd_pin_page(struct kvmd_server *server, struct kvmd_map *map, unsig
 	return 0;
 }
 
+/* Whether the page of an address is in swap; then its slot, held so that nobody else gets it, is in entry. */
+static int kvmd_hold_slot(struct mm_struct *mm, unsigned long addr, swp_entry_t *entry)
+{
+	pte_t *pte;
+	int held = 0;
+
+	spin_lock(&mm->page_table_lock);
+	pte = kvmd_pte(mm, addr);
+	if (pte && !pte_none(*pte) && !pte_present(*pte)) {
+		*entry = pte_to_swp_entry(*pte);
+		held = swap_duplicate(*entry);
+	}
+	spin_unlock(&mm->page_table_lock);
+	return held;
+}
+
+/*
+ * Start to read what a map needs from swap, all of it before the first fault waits: neighbours on the disk then make
+ * one transfer. A fault by itself reads but 1 << page_cluster pages at a time, four with 16 MiB of RAM. Stops where
+ * swapin_readahead (mm/memory.c) does, when so much is under way that the next one would wait. mm->mmap_sem is held.
+ */
+static void kvmd_read_ahead(struct kvmd_server *server, struct kvmd_map *map)
+{
+	struct page *page;
+	swp_entry_t entry;
+	int i;
+
+	for (i = 0; i < map->n_pages && atomic_read(&nr_async_pages) < pager_daemon.swap_cluster; i++) {
+		if (!kvmd_hold_slot(server->mm, map->start + i * PAGE_SIZE, &entry))
+			continue;
+		lock_kernel();
+		page = read_swap_cache_async(entry, 0);
+		unlock_kernel();
+		if (page)
+			__free_page(page);
+		swap_free(entry);
+	}
+}
+
 /* Hold all pages of a map, or none. The attachment's semaphore is held. */
 int kvmd_pin(struct kvmd_server *server, struct kvmd_map *map)
 {
 	int err = 0, i;
 
 	down(&server->mm->mmap_sem);
+	if (map->n_pages > 1)
+		kvmd_read_ahead(server, map);
 	for (i = 0; i < map->n_pages && !err; i++)
 		err = kvmd_pin_page(server, map, map->start + i * PAGE_SIZE);
 	up(&server->mm->mmap_sem);
