@@ -26,7 +26,7 @@ from lab.scenario.kvmd import Kvmd
 from lab.scenario.workbench import Workbench
 
 ROUNDS = 20
-COLD_ROUNDS = 6  # half a minute each
+COLD_ROUNDS = 10  # half a minute each
 PINGS = 2000
 Tell = Callable[[str], None]
 
