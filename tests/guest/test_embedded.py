@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lab.scenario.runner import names
+from tests.runs import interrupted_run, two_runs
 
 
 def test_every_scenario_passes_on_the_distributions_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,3 +24,15 @@ def test_every_scenario_passes_on_the_distributions_kernel(tmp_path: Path, monke
     assert (outcome["failed"], outcome["errors"]) == (0, 0)
     assert outcome["passed"] + outcome["skipped"] >= len(names())
     assert outcome["passed"] > 0
+
+
+def test_interrupted_scenario_leaves_no_machine(tmp_path: Path) -> None:
+    code, said, left = interrupted_run(tmp_path, "kvmd_regions", "--kernel=6.1")
+    assert (code, left) == (130, [])
+    assert "Traceback" not in said
+
+
+def test_two_runs_at_once_do_not_meet(tmp_path: Path) -> None:
+    one, other = two_runs(tmp_path, "boot", "--kernel=6.1")
+    assert one["folder"] != other["folder"]
+    assert one["outcome"] == other["outcome"]

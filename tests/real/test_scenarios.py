@@ -13,6 +13,7 @@ import pytest
 
 from lab import resources
 from lab.source import Tree
+from tests.runs import interrupted_run, two_runs
 
 
 def lab(tree: Tree, *words: str) -> Any:
@@ -60,3 +61,15 @@ def test_changed_header_of_kvmd_compiles_what_includes_it(
     including = [path for path in (tmp_path / "kvmd").glob("*.c") if "kvmd_int.h" in path.read_text()]
     version = 1  # init/version.c, every time
     assert lab(real_tree, "build")["manifest"]["compiled"] == len(including) + version
+
+
+def test_interrupted_scenario_leaves_no_machine(real_tree: Tree, tmp_path: Path) -> None:
+    code, said, left = interrupted_run(tmp_path, "kvmd_regions", "--seeds=20", f"--tree={real_tree.path}")
+    assert (code, left) == (130, [])
+    assert "Traceback" not in said
+
+
+def test_two_runs_at_once_do_not_meet(real_tree: Tree, tmp_path: Path) -> None:
+    one, other = two_runs(tmp_path, f"--tree={real_tree.path}")
+    assert one["folder"] != other["folder"]
+    assert one["outcome"] == other["outcome"]

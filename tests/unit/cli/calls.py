@@ -24,6 +24,7 @@ class Call:
         self.cache = folder / "cache"
         self.runs = folder / "runs"
         self.mirrors = mirrors
+        self.cc: Path | None = None
 
     def environment(self, *, own_ledger: bool = False, path: Path | None = None) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("KVMD_LAB_")}
@@ -33,6 +34,8 @@ class Call:
             "KVMD_LAB_MIRRORS": self.mirrors,
             "PYTEST_ADDOPTS": "",
         }
+        if self.cc is not None:
+            settings["KVMD_LAB_CC"] = str(self.cc)
         if not own_ledger:
             settings["KVMD_LAB_LEDGER"] = str(TOY_LEDGER / "kernel-patches")
         return kept | settings | ({} if path is None else {"PATH": str(path)})

@@ -51,6 +51,26 @@ def test_interrupted_build_ends_make_and_leaves_no_entry(number: int, code: int,
 
 
 @HOW
+def test_interrupted_image_build_ends_the_compiler_and_leaves_no_entry(
+    number: int, code: int, call: Call, tmp_path: Path
+) -> None:
+    compiler = tmp_path / "compiler"
+    compiler.write_text(
+        f'#!/bin/sh\ncase "$*" in\n*-version*) exec gcc "$@" ;;\nesac\necho $$ >{tmp_path}/hang.pid\nexec sleep 600\n'
+    )
+    compiler.chmod(0o755)
+    call.cc = compiler
+    with call.start("image") as child:
+        hanging = int(await_file(tmp_path, "hang.pid", child).read_text())
+        os.kill(child.pid, number)
+        _, said = child.communicate(timeout=30)
+    assert child.returncode == code
+    assert "Traceback" not in said
+    assert not alive(hanging)
+    assert not [path for path in call.cache.glob("image/*") if path.is_dir()]
+
+
+@HOW
 def test_interrupted_download_leaves_nothing_under_its_final_name(number: int, code: int, call: Call) -> None:
     asked = threading.Event()
 
