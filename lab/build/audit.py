@@ -36,11 +36,11 @@ class Audit(msgspec.Struct, frozen=True):
 
 
 def audit(tree: Path, toolchain: Toolchain, smp: bool) -> Audit:
-    """Audit the kernel that was built in `tree` (vmlinux, System.map, the decompressor's objects)."""
+    """Audit the vmlinux that was built in `tree`, and the objects that it was linked from."""
     objects = [path for path in _objects(tree) if path.with_suffix(".c").is_file()]
     with ThreadPoolExecutor(2) as aside, (tree / "vmlinux").open("rb") as file:
         # gcc and objdump work on these while Python reads the symbols
-        instructions = aside.submit(_instructions, tree)
+        instructions = aside.submit(_instructions, tree, tree / "vmlinux")
         declaring = [path for path in objects if _DECLARES.search(path.with_suffix(".c").read_bytes())]
         texts = [aside.submit(_preprocess, tree, path.with_suffix(".c"), toolchain, smp) for path in declaring]
         elf = ELFFile(file)
@@ -148,18 +148,18 @@ def _symbols(elf: Any, names: dict[str, Symbol]) -> list[str]:
     return findings
 
 
-def _instructions(tree: Path) -> list[str]:
-    """Look for instructions that a Pentium does not have, in the kernel and in its decompressor."""
-    findings = []
-    boot = tree / "arch/i386/boot/compressed"
-    for path in (tree / "vmlinux", *sorted(boot.glob("*.o"))):
-        if path.name == "piggy.o":  # the compressed kernel: data
-            continue
-        argv = ["objdump", "-d", "--no-show-raw-insn", str(path)]
-        text = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
-        if not any(word in text for word in _FOREIGN_WORDS):
-            continue
-        if match := _FOREIGN.search(text):
-            number = len(_FOREIGN.findall(text))
-            findings.append(f"{path.relative_to(tree)}: {number} instructions that a Pentium lacks, first: {match[1]}")
-    return findings
+def audit_decompressor(tree: Path) -> list[str]:
+    """Audit what unpacks the kernel at boot; return the findings."""
+    objects = sorted((tree / "arch/i386/boot/compressed").glob("*.o"))
+    # piggy.o is the compressed kernel: data
+    return [finding for path in objects if path.name != "piggy.o" for finding in _instructions(tree, path)]
+
+
+def _instructions(tree: Path, path: Path) -> list[str]:
+    """Look for instructions that a Pentium does not have."""
+    argv = ["objdump", "-d", "--no-show-raw-insn", str(path)]
+    text = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    found = _FOREIGN.findall(text) if any(word in text for word in _FOREIGN_WORDS) else []
+    if not found:
+        return []
+    return [f"{path.relative_to(tree)}: {len(found)} instructions that a Pentium lacks, first: {found[0]}"]

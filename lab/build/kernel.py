@@ -11,13 +11,14 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
 
 from lab import port, process
-from lab.build.audit import Audit, audit
+from lab.build.audit import Audit, audit, audit_decompressor
 from lab.build.audit_today import audit_today
 from lab.build.config import configure, merge, render
 from lab.build.era import era_of
@@ -162,9 +163,16 @@ class _Job:
                 self._prepare(work, log)
             else:
                 self._refresh(work)
-            with bearable(work, log) as place:
-                compiled = self._compile(place, log)
-            findings = self._audit(work, log)
+            with bearable(work, log) as place, ThreadPoolExecutor(1) as aside:
+                started: list[Future[Audit]] = []  # while make still packs the kernel
+
+                def start() -> None:
+                    started.append(aside.submit(self._audit, work))
+
+                compiled = self._compile(place, log, start)
+                if not started:
+                    start()
+                findings = self._judge(started[0].result(), work, log)
             self._keep(work, target, log, findings, compiled, time.monotonic() - begin)
 
     def _prepare(self, work: Path, log: Path) -> None:
@@ -198,7 +206,7 @@ class _Job:
                 if (work / name).read_bytes() != text:
                     (work / name).write_bytes(text)
 
-    def _compile(self, work: Path, log: Path) -> int:
+    def _compile(self, work: Path, log: Path, when_linked: Callable[[], object]) -> int:
         """Let make do what there is to do; after a compiler's error the tree is fit to go on from, not after a kill."""
         mark = work / _BUILDING
         mark.touch()
@@ -211,6 +219,7 @@ class _Job:
                 log,
                 self._expected(),
                 historic=self.era.historic,
+                when_linked=when_linked,
             )
         except CompileError:
             mark.unlink()
@@ -229,15 +238,18 @@ class _Job:
                 counts += [manifest.compiled] * alike
         return max(counts, default=self.era.compiles)
 
-    def _audit(self, work: Path, log: Path) -> Audit:
+    def _audit(self, work: Path) -> Audit:
         with self.journal.stage("audit"):
             if self.era.historic:
-                result = audit(work, self.toolchain, smp=self.plan.variant == "smp")
-            else:
-                result = audit_today(work, kvmd=self.plan.kvmd)
-        if result.findings:
+                return audit(work, self.toolchain, smp=self.plan.variant == "smp")
+            return audit_today(work, kvmd=self.plan.kvmd)
+
+    def _judge(self, result: Audit, work: Path, log: Path) -> Audit:
+        """Return what the audit counted, or raise what it found."""
+        findings = [*result.findings, *(audit_decompressor(work) if self.era.historic else ())]
+        if findings:
             raise AuditError(
-                "; ".join(result.findings),
+                "; ".join(findings),
                 doing="auditing the link",
                 log=log,
                 hint="compare with the flags in lab/build/toolchain.py; each has its reason beside it",

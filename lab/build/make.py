@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from lab import process
@@ -23,6 +24,7 @@ _HOST_AT_FAULT = (
     ("Killed signal terminated program", "the compiler was killed", "free some memory, or set KVMD_LAB_JOBS=1"),
 )
 _OPTIONS = "include/config/MARKER"  # made together with a header for each option of the configuration
+_PACKS = re.compile(r"make\[\d+\]: Entering directory '.*/arch/i386/boot'")
 _COMPILES = re.compile(r"  (CC|AS) +\S+\.o$")  # how the make of today tells what it does
 # It writes who built the kernel, where and when, into it.
 _SAME_FOR_ALL = ["KBUILD_BUILD_USER=kvmd", "KBUILD_BUILD_HOST=lab", "KBUILD_BUILD_TIMESTAMP=2000-04-04 12:00:00 UTC"]
@@ -59,15 +61,21 @@ def make(
     expected: int | None = None,
     *,
     historic: bool = True,
+    when_linked: Callable[[], object] = lambda: None,
 ) -> int:
     """Build bzImage in `tree` and return how many sources were compiled; a failure is a CompileError.
 
-    Progress goes to the journal: sources compiled of `expected` (None when nobody knows).
+    Progress goes to the journal: sources compiled of `expected` (None when nobody knows). `when_linked` is called when
+    vmlinux is there and what remains is to pack it, which a tree of 2.3 says by the folder that make goes to.
     """
     compiled = 0
+    linked = False
 
     def watch(line: str) -> None:
-        nonlocal compiled
+        nonlocal compiled, linked
+        if not linked and _PACKS.fullmatch(line):
+            linked = True
+            when_linked()
         if line.startswith(f"{toolchain.cc} ") and " -c " in line if historic else _COMPILES.match(line):
             compiled += 1
             journal.record("progress", name="compile", done=compiled, total=expected)

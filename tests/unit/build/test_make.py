@@ -42,6 +42,19 @@ def test_make_gets_the_compilers_for_the_kernel_and_for_the_host(tmp_path: Path,
     assert "[i386] [fakecc -x] [as --32] [fakecc] [0]\n" in log.read_text()
 
 
+def test_linked_kernel_is_told_once_when_make_goes_on_to_pack_it(tmp_path: Path, log: Path) -> None:
+    told: list[str] = []
+    line = "make[1]: Entering directory '/a b/arch/i386/boot'"
+    work = tree(tmp_path, "@echo fakecc -x -c a.c", f'@echo "{line}"', f'@echo "{line}"')
+    make(work, FAKE, 1, Journal(), log, when_linked=lambda: told.append(log.read_text()))
+    assert len(told) == 1
+
+
+def test_kernel_that_is_not_packed_is_not_told(tmp_path: Path, log: Path) -> None:
+    work = tree(tmp_path, "@echo \"make[1]: Entering directory '/a/arch/i386/kernel'\"")
+    make(work, FAKE, 1, Journal(), log, when_linked=lambda: pytest.fail("told"))
+
+
 @pytest.mark.parametrize(
     "line",
     [
