@@ -23,7 +23,7 @@ from lab.build.audit_today import audit_today
 from lab.build.config import configure, merge, render
 from lab.build.era import era_of
 from lab.build.make import depend, make
-from lab.build.place import bearable
+from lab.build.place import bearable, check_bearable_today
 from lab.build.toolchain import Toolchain, check_host_programs, toolchain
 from lab.cache import Cache, digest, file_digest, host_trouble
 from lab.errors import AuditError, CompileError, PortError
@@ -177,6 +177,8 @@ class _Job:
 
     def _prepare(self, work: Path, log: Path) -> None:
         """Make the work tree afresh: ported, configured, with its dependencies."""
+        if not self.era.historic:
+            check_bearable_today(work)
         check_host_programs(self.toolchain)
         for program, package in self.era.tools:
             process.require(program, package)

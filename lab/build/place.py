@@ -25,6 +25,17 @@ def environment(tree: Path) -> dict[str, str]:
     return {**kept, "LC_ALL": "C", "PWD": str(tree)}
 
 
+def check_bearable_today(tree: Path) -> None:
+    """Raise a HostError for a path that the make of today's kernels refuses; it sees through links."""
+    path = tree.resolve()
+    if re.search(r"[\s:]", str(path)):
+        raise HostError(
+            f"the kernel's make takes no path with a space or a colon: {path}",
+            doing="making a work tree",
+            hint="set KVMD_LAB_CACHE to a folder without them",
+        )
+
+
 @contextmanager
 def bearable(tree: Path, log: Path) -> Iterator[Path]:
     """Give a path to `tree` without spaces and the like: its own, or that of a link that is there meanwhile.

@@ -11,6 +11,8 @@ import typer
 from lab.cli import common
 from lab.cli.common import AsJson, Changed, Compiler, Cpus, DryRun, KernelName, Name, Ram, Swap, TreePath
 
+DEMO = ("boot", "kvmd_regions")
+
 
 def register(app: typer.Typer) -> None:
     """Add the sub-commands."""
@@ -98,11 +100,14 @@ def run(
 
 
 def demo(kernel: KernelName = None, tree: TreePath = None, cpus: Cpus = None) -> None:
-    """Run the whole road: port, build, boot, put under swap pressure, judge; and tell what happens."""
+    """Run the whole road: port, build, boot, put under swap pressure, judge; and tell what happens.
+
+    Takes two scenarios for it, boot and kvmd_regions; `run` takes all.
+    """
     from lab.scenario.session import run_scenarios
 
     chosen = common.subject(kernel, tree)
-    result = run_scenarios(chosen, (), [*([f"--cpus={cpus}"] if cpus else []), "--samples"], view="live")
+    result = run_scenarios(chosen, DEMO, [*([f"--cpus={cpus}"] if cpus else []), "--samples"], view="live")
     raise SystemExit(result.outcome.exit_code)
 
 

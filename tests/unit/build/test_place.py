@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.build.place import bearable, environment
+from lab.build.place import bearable, check_bearable_today, environment
 from lab.errors import HostError
 
 
@@ -97,3 +97,16 @@ def test_environment_holds_nothing_that_changes_what_make_does(monkeypatch: pyte
     assert have["PATH"] == os.environ["PATH"]
     assert (have["PWD"], have["LC_ALL"]) == ("/some/tree", "C")
     assert "odd" not in have.values()
+
+
+@pytest.mark.parametrize("mark", [" ", ":", "\t", "\n"])
+def test_path_that_todays_make_refuses_is_told_also_behind_a_link(tmp_path: Path, mark: str) -> None:
+    (tmp_path / f"a{mark}b").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / f"a{mark}b")
+    with pytest.raises(HostError, match="no path with a space or a colon") as caught:
+        check_bearable_today(tmp_path / "link" / "tree")
+    assert caught.value.hint == "set KVMD_LAB_CACHE to a folder without them"
+
+
+def test_path_that_todays_make_takes_is_none(tmp_path: Path) -> None:
+    check_bearable_today(tmp_path / "Bäume-1.0+x@y'_z")
