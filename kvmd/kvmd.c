@@ -216,9 +216,11 @@ long kvmd_free(kvmd_t *vmd, size_t vaddr, size_t size)
 	region = kvmd_find_region(vmd, vaddr, size);
 	if (!region || region->start != vaddr || region->size != size) {
 		up(&vmd->sem);
+		if (kvmd_control(FOREIGN_FREE))
+			return kvmd_send(vmd->server, KVMD_CMD_FREE, &vaddr, size, 0);
 		return kvmd_refuse(KVMD_NO_REGION, -EINVAL);
 	}
-	if (region->n_maps) {
+	if (region->n_maps && !kvmd_control(FREE_MAPPED)) {
 		up(&vmd->sem);
 		return kvmd_refuse(KVMD_NO_FREE_MAPPED, -EBUSY);
 	}
@@ -316,7 +318,8 @@ int kvmd_map(int rw, kvmd_t *vmd, size_t vaddr, size_t size, struct kiobuf **iob
 		kvmd_free_map_record(map);
 		return err;
 	}
-	*iobuf_out = map->iobuf;
+	if (!kvmd_control(KIOBUF_KEPT))
+		*iobuf_out = map->iobuf;
 	return 0;
 }
 
@@ -361,7 +364,7 @@ void kvmd_close(kvmd_t *vmd)
 	down(&vmd->sem);
 	while (!list_empty(&vmd->maps))
 		kvmd_drop_map(list_entry(vmd->maps.next, struct kvmd_map, node));
-	while (!list_empty(&vmd->regions)) {
+	while (!list_empty(&vmd->regions) && !kvmd_control(LEAKING_CLOSE)) {
 		region = list_entry(vmd->regions.next, struct kvmd_region, node);
 		list_del(&region->node);
 		kvmd_give_back(vmd, region, 1);
@@ -381,6 +384,8 @@ static int __init kvmd_init(void)
 		printk(KERN_ERR "kvmd: no threads (error %d)\n", -err);
 	else
 		printk(KERN_INFO "kvmd: %lu threads\n", kvmd_now.threads);
+	if (!kvmd_control(NONE))
+		printk(KERN_WARNING "kvmd: a control, built with defect %d put back\n", KVMD_CONTROL);
 	return err;
 }
 

@@ -18,6 +18,7 @@
 #include <linux/spinlock.h>
 #include <linux/kvmd.h>
 #include <asm/semaphore.h>
+#include "kvmd_control.h"
 
 /* What a thread can be asked to do. */
 enum kvmd_what {
@@ -50,12 +51,12 @@ struct kvmd_server {
 	struct semaphore ready;		/* raised by the thread when it knows */
 	char name[16];
 
-	spinlock_t lock;		/* guards free and queue */
-	struct list_head free;
-	struct list_head queue;
+	spinlock_t lock;		/* guards queue and free */
 	struct semaphore slots;		/* counts what is on free */
 	struct semaphore work;		/* counts what is on queue */
 	struct kvmd_command slot[KVMD_QUEUE_LEN];
+	struct list_head queue;
+	struct list_head free;
 };
 
 /* What kvmd_open hands out. */

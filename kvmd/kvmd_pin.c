@@ -86,6 +86,8 @@ static enum kvmd_seen kvmd_look_at_page(pte_t *pte, struct page *page, int from_
 	}
 	get_page(page);
 	set_pte(pte, pte_mkyoung(*pte));
+	if (kvmd_control(LOST_WRITE))
+		UnlockPage(page);
 	return KVMD_HELD;
 }
 
@@ -131,7 +133,7 @@ static int kvmd_fault(struct kvmd_server *server, struct vm_area_struct *vma, un
 {
 	int failures;
 
-	if (seen == KVMD_ABSENT && !kvmd_room())
+	if (seen == KVMD_ABSENT && !kvmd_control(NO_RESERVE) && !kvmd_room())
 		return kvmd_refuse(KVMD_NO_FRAME, -ENOMEM);
 	for (failures = 0; failures < KVMD_PATIENCE; failures++) {
 		if (handle_mm_fault(server->task, vma, addr, 1) > 0)
@@ -186,6 +188,8 @@ static int kvmd_hold(struct kvmd_server *server, struct vm_area_struct *vma, uns
 		default:
 			break;
 		}
+		if (kvmd_control(SPURIOUS_FAULT) && faulted && seen != KVMD_UNREADY)
+			return kvmd_refuse(KVMD_NO_ADDRESS, -EFAULT);
 		if (faulted && seen != KVMD_UNREADY)
 			kvmd_account(&kvmd_now.map_retries, 1);
 		from_swap = seen == KVMD_SWAPPED;
@@ -193,6 +197,8 @@ static int kvmd_hold(struct kvmd_server *server, struct vm_area_struct *vma, uns
 		if (err)
 			return err;
 		faulted = 1;
+		if (kvmd_control(SPURIOUS_FAULT))
+			kvmd_window();
 	}
 }
 
@@ -308,7 +314,7 @@ void kvmd_unpin(struct kvmd_map *map)
 	for (i = 0; i < iobuf->nr_pages; i++) {
 		page = iobuf->maplist[i];
 		__free_page(page);
-		if (!--pins[i])
+		if ((!--pins[i] || kvmd_control(EARLY_UNLOCK)) && !kvmd_control(LOST_WRITE))
 			UnlockPage(page);
 	}
 	iobuf->nr_pages = 0;

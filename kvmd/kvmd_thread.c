@@ -87,9 +87,11 @@ static int kvmd_enter_mm(struct kvmd_server *server)
 	borrowed = current->active_mm;
 	init_new_context(current, mm);
 	current->mm = mm;
-	current->active_mm = mm;
-	activate_mm(borrowed, mm);
-	mmdrop(borrowed);
+	if (!kvmd_control(MM_NOT_ACTIVE)) {
+		current->active_mm = mm;
+		activate_mm(borrowed, mm);
+		mmdrop(borrowed);
+	}
 	unlock_kernel();
 	server->mm = mm;
 	server->task = current;
@@ -106,7 +108,7 @@ static long kvmd_do_alloc(struct kvmd_command *command)
 	addr = do_mmap_pgoff(NULL, 0, command->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, 0);
 	unlock_kernel();
 	up(&current->mm->mmap_sem);
-	if (addr & ~PAGE_MASK)
+	if (addr & ~PAGE_MASK || (kvmd_control(TWO_GIB_SIGN) && (long) addr < 0))
 		return kvmd_refuse(KVMD_NO_SPACE, (int) addr);
 	command->addr = addr;
 	return 0;
@@ -155,7 +157,8 @@ static int kvmd_serve(struct kvmd_command *command)
 	default:
 		command->result = kvmd_refuse(KVMD_NO_BAD_ARGUMENT, -EINVAL);
 	}
-	up(&command->done);
+	if (go_on || !kvmd_control(UNANSWERED_EXIT))
+		up(&command->done);
 	return go_on;
 }
 
@@ -178,6 +181,12 @@ static void kvmd_put(struct kvmd_server *server, struct list_head *list, struct 
 	spin_unlock(&server->lock);
 }
 
+static void kvmd_return_slot(struct kvmd_server *server, struct kvmd_command *command)
+{
+	kvmd_put(server, &server->free, command);
+	up(&server->slots);
+}
+
 /* Sleep without adding to the load average; no signal can end it, since all are blocked. */
 static void kvmd_idle(struct semaphore *sem)
 {
@@ -196,7 +205,11 @@ static int kvmd_thread(void *data)
 	if (server->failed)
 		return 0;
 	do {
+		if (kvmd_control(LOST_WAKEUP_THREAD))
+			kvmd_window(), kvmd_forget(&server->work);
 		kvmd_idle(&server->work);
+		if (kvmd_control(ONE_COMMAND))
+			kvmd_forget(&server->work);
 	} while (kvmd_serve(kvmd_take(server, &server->queue)));
 	return 0;
 }
@@ -212,7 +225,10 @@ int kvmd_send(struct kvmd_server *server, int what, unsigned long *addr, size_t 
 
 	if (down_trylock(&server->slots)) {
 		kvmd_account(&kvmd_now.queue_waits, 1);
-		if (patient)
+		if (kvmd_control(POLLING)) {
+			if (kvmd_poll(&server->slots))
+				return -EBUSY;
+		} else if (patient)
 			down(&server->slots);
 		else if (down_interruptible(&server->slots))
 			return kvmd_refuse(KVMD_NO_SIGNAL, -EINTR);
@@ -222,13 +238,21 @@ int kvmd_send(struct kvmd_server *server, int what, unsigned long *addr, size_t 
 	command->addr = *addr;
 	command->size = size;
 	kvmd_put(server, &server->queue, command);
-	up(&server->work);
+	if (!kvmd_control(MISSING_WAKE))
+		up(&server->work);
 
-	down(&command->done);
+	if (kvmd_control(LOST_WAKEUP_SENDER))
+		kvmd_window(), kvmd_forget(&command->done);
+	if (kvmd_control(SIGNAL_ABANDONS) && down_interruptible(&command->done))
+		return -EAGAIN;
+	if (!kvmd_control(SIGNAL_ABANDONS))
+		down(&command->done);
+	if (kvmd_control(EARLY_SLOT_REUSE))
+		kvmd_return_slot(server, command), kvmd_window();
 	*addr = command->addr;
 	err = command->result;
-	kvmd_put(server, &server->free, command);
-	up(&server->slots);
+	if (!kvmd_control(EARLY_SLOT_REUSE))
+		kvmd_return_slot(server, command);
 
 	kvmd_account(&kvmd_now.commands[what], 1);
 	if (signal_pending(current))
@@ -247,7 +271,7 @@ static void kvmd_reap(int pid)
 static int kvmd_do_start(struct kvmd_server *server)
 {
 	server->pid = kernel_thread(kvmd_thread, server, KVMD_CLONE);
-	if (server->pid < 0)
+	if (server->pid < 0 || (kvmd_control(PID_IS_FAILURE) && server->pid))
 		return server->pid;
 	down(&server->ready);
 	if (server->failed)
@@ -306,8 +330,8 @@ static struct kvmd_server *kvmd_new_server(int own)
 	sema_init(&server->slots, KVMD_QUEUE_LEN);
 	sema_init(&server->work, 0);
 	for (i = 0; i < KVMD_QUEUE_LEN; i++) {
-		init_MUTEX_LOCKED(&server->slot[i].done);
-		list_add_tail(&server->slot[i].node, &server->free);
+		init_MUTEX_LOCKED(&server->slot[i + kvmd_control(OFF_BY_ONE_SLOTS)].done);
+		list_add_tail(&server->slot[i + kvmd_control(OFF_BY_ONE_SLOTS)].node, &server->free);
 	}
 	return server;
 }
@@ -331,7 +355,7 @@ static int kvmd_start(int own, int users, struct kvmd_server **server_out)
 		return err;
 	}
 	spin_lock(&kvmd_servers_lock);
-	list_add_tail(&server->node, own ? &kvmd_own : &kvmd_pool);
+	list_add_tail(&server->node, own && !kvmd_control(DEDICATED_SHARED) ? &kvmd_own : &kvmd_pool);
 	spin_unlock(&kvmd_servers_lock);
 	kvmd_account(&kvmd_now.threads, 1);
 	*server_out = server;
@@ -386,7 +410,7 @@ int kvmd_server_attach(int own, struct kvmd_server **server_out)
 
 void kvmd_server_detach(struct kvmd_server *server)
 {
-	if (server->own) {
+	if (server->own && !kvmd_control(DEDICATED_STAYS)) {
 		kvmd_stop(server);
 		return;
 	}

@@ -121,7 +121,9 @@ static int kvmdctl_do_unmap(struct kvmdctl_file *file, void *argument)
 
 	if (!vmd || unmap->map >= KVMDCTL_MAPS || !file->map[unmap->map].iobuf)
 		return -EBADF;
-	if (file->map[unmap->map].handle != unmap->handle)
+	if (kvmd_control(FOREIGN_UNMAP))
+		vmd = kvmdctl_attachment(file, file->map[unmap->map].handle);
+	else if (file->map[unmap->map].handle != unmap->handle)
 		return -EINVAL;
 	kvmd_unmap(vmd, file->map[unmap->map].iobuf);
 	file->map[unmap->map].iobuf = NULL;
