@@ -38,10 +38,14 @@ enum op {
 	OP_MEM_PEEK = 0x37,
 	OP_MEM_POKE = 0x38,
 	OP_KVMD_IOCTL = 0x40,
+	OP_KVMD_IOCTL_AT = 0x41,
+	OP_KVMD_ROUNDS = 0x42,
 };
 
 enum { WRITE_CREATE = 1, WRITE_TRUNCATE = 2 };
 enum { SPAWN_LOCKED = 1 };
 enum { HALT = 0, RESTART = 1, POWER_OFF = 2 };
+
+#define NO_HANDLE 0xffffffffu	/* KVMD_ROUNDS: open and close in each round */
 
 #endif /* OPS_H */

@@ -79,6 +79,14 @@ class Pressure(msgspec.Struct, frozen=True):
     bad_words: int
 
 
+class Rounds(msgspec.Struct, frozen=True):
+    """What a worker did in KVMD_ROUNDS: rounds, words that were not as it had left them, calls that a signal ended."""
+
+    done: int
+    wrong: int
+    interrupted: int
+
+
 def _unpack(kind: type[T], layout: struct.Struct, data: bytes) -> T:
     if len(data) != layout.size:
         raise AgentError(f"{len(data)} bytes where {kind.__name__} has {layout.size}", doing="reading a reply")
@@ -255,3 +263,26 @@ class Worker(Task):
     def kvmd_ioctl(self, command: int, argument: bytes, deadline: float = MEMORY_SECONDS) -> bytes:
         """Call an ioctl of the control device (kvmd/kvmdctl.h) and return its structure as the kernel left it."""
         return self.request(Op.KVMD_IOCTL, protocol.WORD.pack(command) + argument, deadline)
+
+    def kvmd_ioctl_at(self, command: int, address: int) -> None:
+        """Call an ioctl of the control device with any address for its structure."""
+        self.request(Op.KVMD_IOCTL_AT, protocol.PAIR.pack(command, address))
+
+    def kvmd_rounds(
+        self,
+        rounds: int,
+        size: int,
+        seed: int,
+        *,
+        regions: int = 1,
+        handle: int = protocol.NO_HANDLE,
+        flags: int = 0,
+        deadline: float = MEMORY_SECONDS,
+    ) -> Rounds:
+        """Do `rounds` times what a driver does: (open,) alloc and map `regions` regions, write, look, unmap, free (close).
+
+        Of each region of `size` bytes the first two pages are used. With a `handle`, all rounds use that attachment.
+        RefusedError: a call failed, and what its round had was not given back.
+        """
+        payload = protocol.ROUNDS.pack(rounds, handle, flags, regions, size, seed & 0xFFFFFFFF)
+        return _unpack(Rounds, protocol.DONE, self.request(Op.KVMD_ROUNDS, payload, deadline))

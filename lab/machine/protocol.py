@@ -56,6 +56,8 @@ class Op(IntEnum):
     MEM_PEEK = 0x37  # address -> value (a wild address kills the worker, as it would any program)
     MEM_POKE = 0x38  # address, value
     KVMD_IOCTL = 0x40  # cmd, a structure of kvmdctl.h -> the structure; status is the ioctl's
+    KVMD_IOCTL_AT = 0x41  # cmd, address of the structure, good or bad; status is the ioctl's
+    KVMD_ROUNDS = 0x42  # ROUNDS: a driver's life, `rounds` times -> DONE; status: of the first call that failed
 
 
 AGENT_ONLY = frozenset({Op.STATS, Op.SPAWN, Op.REAP, Op.KILL, Op.REBOOT})
@@ -66,6 +68,8 @@ WRITE_CREATE = 1
 WRITE_TRUNCATE = 2
 # SPAWN
 SPAWN_LOCKED = 1  # all the worker's memory is locked, as the agent's is
+# KVMD_ROUNDS
+NO_HANDLE = 0xFFFFFFFF  # open (with the flags) and close in each round
 # REBOOT
 HALT, RESTART, POWER_OFF = 0, 1, 2
 
@@ -76,6 +80,8 @@ TRIPLE = struct.Struct("<III")
 SPAWN = struct.Struct("<iI")
 MEMORY = struct.Struct("<IIII")  # address, bytes, seed, first page
 VERDICT = struct.Struct("<IIII")  # bad words, address of the first one, expected, found
+ROUNDS = struct.Struct("<IIIIII")  # rounds, handle, flags of open, regions in a round (at most 8), bytes, seed
+DONE = struct.Struct("<III")  # rounds done, wrong words, calls made again because of a signal
 STATS = struct.Struct("<IIIIIIII")
 STATS_FIELDS = ("frames", "dropped", "skipped", "requests", "refused", "tasks", "pid", "locked_kib")
 SYSINFO = struct.Struct("<12I")

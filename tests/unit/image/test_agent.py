@@ -23,10 +23,13 @@ from lab.journal import Journal
 from lab.machine import pattern
 from lab.machine.frames import FLUSH, MAX_PAYLOAD, SYNC, Decoder, Frame, encode
 from lab.machine.protocol import (
+    DONE,
     HALT,
     MEMORY,
+    NO_HANDLE,
     PAIR,
     QUEUE,
+    ROUNDS,
     SPAWN,
     STATS,
     STATS_FIELDS,
@@ -207,6 +210,19 @@ def test_request_that_can_not_be_is_refused_with_its_reason(
     if op == Op.SWAPON and os.geteuid() != 0:
         status = errno.EPERM
     assert line.call(op, data, task) == (-status, b"")
+
+
+def test_calls_of_kvmd_where_there_is_no_such_device_say_so(line: Line) -> None:
+    task = line.spawn()
+    assert line.call(Op.KVMD_IOCTL, WORD.pack(0x4B00), task)[0] == -errno.ENOENT
+    assert line.call(Op.KVMD_IOCTL_AT, PAIR.pack(0x4B00, 0), task) == (-errno.ENOENT, b"")
+    one_round = ROUNDS.pack(1, NO_HANDLE, 0, 1, 4096, 7)
+    assert line.call(Op.KVMD_ROUNDS, one_round, task) == (-errno.ENOENT, DONE.pack(0, 0, 0))
+    assert line.call(Op.KVMD_ROUNDS, ROUNDS.pack(0, NO_HANDLE, 0, 1, 4096, 7), task) == (0, DONE.pack(0, 0, 0))
+
+
+def test_rounds_with_more_regions_than_there_is_room_for_are_refused(line: Line) -> None:
+    assert line.call(Op.KVMD_ROUNDS, ROUNDS.pack(0, 0, 0, 9, 4096, 7), line.spawn()) == (-errno.EINVAL, b"")
 
 
 def test_worker_knows_its_own_operations_only(line: Line) -> None:
