@@ -163,7 +163,7 @@ def test_unknown_scenario_lists_those_there_are(call: Call) -> None:
     done = call("run", "no_such_thing")
     assert done.returncode == 2
     assert "kvmd_regions" in done.stderr
-    assert call("run", "--list").stdout.split() == ["boot", "kvmd_regions", "user_memory"]
+    assert {"boot", "kvmd_regions", "user_memory"} <= set(call("run", "--list").stdout.split())
 
 
 def test_run_without_a_tree_fails_as_the_source_did(call: Call) -> None:

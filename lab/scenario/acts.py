@@ -1,0 +1,90 @@
+"""What scenarios do again and again: work with several workers at once, make pressure, be refused.
+
+devices = workers(machine, 16)
+together(partial(region.fill, seed) for region in regions)
+storm(machine, seed)
+assert refusal(region.free) == "EBUSY"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import TypeVar
+
+from lab.machine.line import RefusedError
+from lab.machine.machine import Machine
+from lab.machine.pattern import PAGE_SIZE
+from lab.scenario.kvmd import Attachment, Kvmd, KvmdStats
+
+T = TypeVar("T")
+
+EAGER = -20  # of a worker that runs before kvmd's threads do, whenever both could
+
+
+def workers(machine: Machine, count: int, nice: int = 0) -> list[Kvmd]:
+    """Return the control device `count` times, each opened by a process of its own."""
+    return [Kvmd(machine.agent.spawn(nice)) for _ in range(count)]
+
+
+def together(calls: Iterable[Callable[[], T]]) -> list[T]:
+    """Make all calls at once, each in a thread of the host, and return what they return; the first error is raised."""
+    wanted = list(calls)
+    with ThreadPoolExecutor(len(wanted)) as threads:
+        return [future.result() for future in [threads.submit(call) for call in wanted]]
+
+
+def storm(machine: Machine, seed: int) -> None:
+    """Let a new process write to a quarter more memory than the guest has, and end it: what can go to swap has gone."""
+    agent = machine.agent
+    process = agent.spawn()
+    size = machine.spec.ram_mib * 5 // 4 << 20
+    process.mem_pressure(size, seed, passes=0)
+    process.exit()
+    agent.reap(process.task)
+
+
+def same_thread(one: Attachment, other: Attachment) -> bool:
+    """Tell whether two attachments live on the same thread of kvmd: whether one takes the place that the other left.
+
+    Linux puts a new mapping into the same hole again and again, while nothing else changes.
+    """
+    place, size = one.alloc(PAGE_SIZE), PAGE_SIZE
+    beside = other.alloc(size)
+    apart = place.address == beside.address
+    beside.free()
+    place.free()
+    if apart:
+        return False
+    again = other.alloc(size)
+    again.free()
+    return again.address == place.address
+
+
+def attach_to_one_thread(devices: Iterable[Kvmd]) -> list[Attachment]:
+    """Open an attachment on each device, all on the same thread of the pool; what lands elsewhere is closed again."""
+    found: list[Attachment] = []
+    with ExitStack() as elsewhere:
+        for device in devices:
+            mine = device.open()
+            while found and not same_thread(found[0], mine):
+                elsewhere.callback(mine.close)
+                mine = device.open()
+            found.append(mine)
+    return found
+
+
+def refusal(call: Callable[[], object]) -> str:
+    """Return the name of the errno that a call is refused with; nothing, if it is not."""
+    try:
+        call()
+    except RefusedError as refused:
+        return refused.name
+    return ""
+
+
+def left_over(stats: KvmdStats) -> dict[str, int]:
+    """Return what kvmd still holds for somebody; nothing, after all was closed."""
+    names = ("attachments", "regions", "region_bytes", "maps", "mapped_pages")
+    return {name: getattr(stats, name) for name in names if getattr(stats, name)}
