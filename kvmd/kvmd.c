@@ -1,5 +1,5 @@
 /*
- * kvmd.c - swappable anonymous memory for drivers: attachments, regions, maps
+ * kvmd.c - swappable anonymous memory for drivers: the whole, and in it attachments and maps
  *
  * A process has memory that may be larger than the machine's RAM, because the kernel can write its pages to swap and
  * read them back. Code inside the kernel has no such memory. kvmd gives it some: a few kernel threads own ordinary
@@ -8,6 +8,7 @@
  *	attaches to a thread			kvmd_open
  *	gets a region of its address space	kvmd_alloc
  *	holds a part of it in RAM, uses it	kvmd_map ... kvmd_unmap
+ *	makes the region larger or smaller	kvmd_grow, kvmd_shrink
  *	gives the region back			kvmd_free
  *	and detaches				kvmd_close
  *
@@ -24,6 +25,9 @@
  *			locked pages: frame, page-table entry and data stay together. A kiobuf lists the pages.
  *	kvmd_unmap	unlocks the pages; the last map of a page does. They are dirty in the page table, so whatever
  *			a driver wrote goes to swap with them.
+ *	kvmd_grow	needs no copy: the thread's page table is made longer, or its entries go to another place, also those of
+ *			pages that are in swap. A region that has maps stays where it is or is refused.
+ *	kvmd_shrink	frees the end of a region, and refuses if a map holds any of that.
  *	kvmd_free	refuses a region that still has maps. Otherwise its record goes, then a command tells the thread
  *			to unmap it; pages and swap slots are free when the command is answered.
  *
@@ -34,9 +38,9 @@
  *	mm->page_table_lock	of the thread. Nothing sleeps under it.
  *	kvmd_account_lock	the figures of kvmd_now.
  *
- * In kvmd_thread.c, beside that chain: the keeper's job.one, outermost; kvmd_servers_lock and kvmd_server.lock, both
- * spinlocks, neither ever held together with another lock. No command is sent with kvmd_attachment.sem held, except
- * by kvmd_close, which is alone with its attachment; the threads never take that semaphore.
+ * Beside that chain: the keeper's job.one, outermost; kvmd_servers_lock and kvmd_server.lock, both spinlocks, neither
+ * ever held together with another lock. kvmd_close, kvmd_grow and kvmd_shrink send commands with kvmd_attachment.sem
+ * held, and other calls on that attachment wait meanwhile; the threads never take that semaphore.
  *
  * SPDX-License-Identifier: GPL-2.0-only
  */
@@ -44,7 +48,6 @@
 #include <linux/init.h>
 #include <linux/mm.h>
 #include <linux/malloc.h>
-#include <linux/vmalloc.h>
 #include <linux/errno.h>
 #include "kvmd_int.h"
 
@@ -87,27 +90,6 @@ static int kvmd_reserve(int n_pages)
 	return fits ? 0 : kvmd_refuse(KVMD_NO_PIN_LIMIT, -EAGAIN);
 }
 
-/* Pin counts may need more than kmalloc can find in one piece. */
-static unsigned short *kvmd_new_pins(size_t size)
-{
-	size_t bytes = (size >> PAGE_SHIFT) * sizeof(unsigned short);
-	unsigned short *pins;
-
-	pins = bytes > PAGE_SIZE ? vmalloc(bytes) : kmalloc(bytes, GFP_KERNEL);
-	if (pins)
-		memset(pins, 0, bytes);
-	return pins;
-}
-
-static void kvmd_free_region_record(struct kvmd_region *region)
-{
-	if ((region->size >> PAGE_SHIFT) * sizeof(unsigned short) > PAGE_SIZE)
-		vfree(region->pins);
-	else if (region->pins)
-		kfree(region->pins);
-	kfree(region);
-}
-
 /*
  * Attach to a thread: to the one of the pool that has the fewest attachments, or, with KVMD_DEDICATED, to a new one
  * that ends with the attachment.
@@ -137,103 +119,6 @@ int kvmd_open(int flags, kvmd_t **vmd_out)
 	kvmd_account(&kvmd_now.attachments, 1);
 	*vmd_out = vmd;
 	return 0;
-}
-
-/* Have the thread unmap a region whose record is on no list any more, and forget it. `patient` as for kvmd_send. */
-static int kvmd_give_back(kvmd_t *vmd, struct kvmd_region *region, int patient)
-{
-	unsigned long addr = region->start;
-	int err;
-
-	err = kvmd_send(vmd->server, KVMD_CMD_FREE, &addr, region->size, patient);
-	if (err)
-		return err;
-	kvmd_account(&kvmd_now.regions, -1);
-	kvmd_account(&kvmd_now.region_pages, -(long) (region->size >> PAGE_SHIFT));
-	kvmd_free_region_record(region);
-	return 0;
-}
-
-/* Allocate `size` bytes, rounded up to whole pages, and tell where they are in the thread's address space. */
-long kvmd_alloc(kvmd_t *vmd, size_t *vaddr_out, size_t size)
-{
-	struct kvmd_region *region;
-	int err;
-
-	if (!size || size > TASK_SIZE)
-		return kvmd_refuse(KVMD_NO_BAD_ARGUMENT, -EINVAL);
-	region = kmalloc(sizeof(*region), GFP_KERNEL);
-	if (!region)
-		return kvmd_refuse(KVMD_NO_MEMORY_KERNEL, -ENOMEM);
-	memset(region, 0, sizeof(*region));
-	region->size = PAGE_ALIGN(size);
-
-	err = kvmd_send(vmd->server, KVMD_CMD_ALLOC, &region->start, region->size, 0);
-	if (err) {
-		kfree(region);
-		return err;
-	}
-	kvmd_account(&kvmd_now.regions, 1);
-	kvmd_account(&kvmd_now.region_pages, region->size >> PAGE_SHIFT);
-	region->pins = kvmd_new_pins(region->size);
-	if (!region->pins) {
-		kvmd_give_back(vmd, region, 1);
-		return kvmd_refuse(KVMD_NO_MEMORY_KERNEL, -ENOMEM);
-	}
-
-	*vaddr_out = region->start;
-	down(&vmd->sem);
-	list_add_tail(&region->node, &vmd->regions);
-	up(&vmd->sem);
-	return 0;
-}
-
-/* The region that contains all of the range, or NULL. vmd->sem is held. */
-static struct kvmd_region *kvmd_find_region(kvmd_t *vmd, unsigned long addr, size_t size)
-{
-	struct list_head *at;
-	struct kvmd_region *region;
-
-	for (at = vmd->regions.next; at != &vmd->regions; at = at->next) {
-		region = list_entry(at, struct kvmd_region, node);
-		if (addr >= region->start && addr - region->start < region->size &&
-		    size <= region->size - (addr - region->start))
-			return region;
-	}
-	return NULL;
-}
-
-/* Free a region: exactly what one kvmd_alloc of this attachment gave, and nothing that is mapped. */
-long kvmd_free(kvmd_t *vmd, size_t vaddr, size_t size)
-{
-	struct kvmd_region *region;
-	int err;
-
-	if (!size || size > TASK_SIZE)
-		return kvmd_refuse(KVMD_NO_BAD_ARGUMENT, -EINVAL);
-	size = PAGE_ALIGN(size);
-	down(&vmd->sem);
-	region = kvmd_find_region(vmd, vaddr, size);
-	if (!region || region->start != vaddr || region->size != size) {
-		up(&vmd->sem);
-		if (kvmd_control(FOREIGN_FREE))
-			return kvmd_send(vmd->server, KVMD_CMD_FREE, &vaddr, size, 0);
-		return kvmd_refuse(KVMD_NO_REGION, -EINVAL);
-	}
-	if (region->n_maps && !kvmd_control(FREE_MAPPED)) {
-		up(&vmd->sem);
-		return kvmd_refuse(KVMD_NO_FREE_MAPPED, -EBUSY);
-	}
-	list_del(&region->node);	/* nobody can map it from here on */
-	up(&vmd->sem);
-
-	err = kvmd_give_back(vmd, region, 0);
-	if (err) {
-		down(&vmd->sem);
-		list_add_tail(&region->node, &vmd->regions);
-		up(&vmd->sem);
-	}
-	return err;
 }
 
 static void kvmd_free_map_record(struct kvmd_map *map)
@@ -380,17 +265,27 @@ static int __init kvmd_init(void)
 {
 	int err = kvmd_threads_start();
 
-	if (err)
+	if (err) {
 		printk(KERN_ERR "kvmd: no threads (error %d)\n", -err);
-	else
-		printk(KERN_INFO "kvmd: %lu threads\n", kvmd_now.threads);
+		return err;
+	}
+	err = kvmdctl_start();
+	if (err) {
+		printk(KERN_ERR "kvmd: no control device (error %d)\n", -err);
+		kvmd_threads_stop();
+		return err;
+	}
+	kvmd_proc_start();	/* nothing else depends on it */
+	printk(KERN_INFO "kvmd: %lu threads\n", kvmd_now.threads);
 	if (!kvmd_control(NONE))
 		printk(KERN_WARNING "kvmd: a control, built with defect %d put back\n", KVMD_CONTROL);
-	return err;
+	return 0;
 }
 
 static void __exit kvmd_exit(void)
 {
+	kvmd_proc_stop();
+	kvmdctl_stop();
 	kvmd_threads_stop();
 }
 

@@ -29,6 +29,13 @@ void kvmd_close(kvmd_t *vmd);
 long kvmd_alloc(kvmd_t *vmd, size_t *vaddr_out, size_t size);
 long kvmd_free(kvmd_t *vmd, size_t vaddr, size_t size);
 
+/*
+ * Make a region larger or smaller; size is what it has. What stays keeps its contents. A region that grows may move,
+ * and *vaddr_inout with it, but not while it has maps; one that shrinks stays, and gives up its end.
+ */
+long kvmd_grow(kvmd_t *vmd, size_t *vaddr_inout, size_t size, size_t new_size);
+long kvmd_shrink(kvmd_t *vmd, size_t vaddr, size_t size, size_t new_size);
+
 /* longest range that one kvmd_map holds; its pages can't be swapped while it lasts */
 #define KVMD_MAP_MAX	(1024UL * 1024)
 

@@ -1,9 +1,14 @@
 /*
  * kvmd_int.h - what the parts of kvmd share with each other and with nobody else
  *
- *	kvmd.c		attachments, regions and maps: the six calls
+ *	kvmd.c		attachments and maps
+ *	kvmd_region.c	regions: made, freed, made larger and smaller
  *	kvmd_thread.c	the threads that own the memory, and the queue of commands of each
+ *	kvmd_pool.c	which thread an attachment gets, and how many there are
+ *	kvmd_keeper.c	the parent of all threads
  *	kvmd_pin.c	one page between "somewhere" and "held in this frame"
+ *	kvmd_proc.c	/proc/kvmd
+ *	kvmdctl.c	the control device
  *
  * The lock order and the life of a mapping are told at the top of kvmd.c.
  *
@@ -24,8 +29,17 @@
 enum kvmd_what {
 	KVMD_CMD_ALLOC,			/* size in, address out */
 	KVMD_CMD_FREE,			/* address and size in */
+	KVMD_CMD_GROW,			/* address, size, new size and may_move in, address out */
 	KVMD_CMD_EXIT,
 	KVMD_CMDS
+};
+
+/* What a command is about. */
+struct kvmd_span {
+	unsigned long addr;
+	size_t size;
+	size_t new_size;
+	int may_move;			/* the range may get another address */
 };
 
 /* A slot of a thread's queue. From the moment it is taken until it is given back it is the sender's alone. */
@@ -33,8 +47,7 @@ struct kvmd_command {
 	struct list_head node;		/* on the server's free or queue */
 	struct semaphore done;		/* raised by the thread when result is there */
 	int what;
-	unsigned long addr;
-	size_t size;
+	struct kvmd_span span;
 	long result;			/* 0 or an error */
 };
 
@@ -43,6 +56,7 @@ struct kvmd_server {
 	struct list_head node;		/* on the pool, or on the list of own threads */
 	int users;			/* attachments that live here */
 	int own;			/* belongs to one attachment and ends with it */
+	int number;			/* in the pool; taken until the thread has ended */
 
 	struct task_struct *task;
 	struct mm_struct *mm;
@@ -74,6 +88,7 @@ struct kvmd_region {
 	size_t size;			/* whole pages */
 	int n_maps;			/* a region with maps can't be freed */
 	unsigned short *pins;		/* for each page: maps that hold it, or KVMD_PIN_LOST */
+	size_t pins_bytes;		/* room for them; a region that shrank keeps what it had */
 };
 
 #define KVMD_PIN_LOST	0xffff		/* the swap area did not give this page back */
@@ -85,6 +100,7 @@ struct kvmd_map {
 	struct kvmd_region *region;
 	unsigned long start;		/* address of the first page */
 	int n_pages;
+	int n_fresh;			/* pages that no other map held when this one was made */
 	struct kiobuf *iobuf;
 };
 
@@ -93,8 +109,10 @@ enum kvmd_refusal {
 	KVMD_NO_BAD_ARGUMENT,		/* unknown flag, rw or command; zero or impossible size */
 	KVMD_NO_MEMORY_KERNEL,		/* no memory for kvmd's own records, or for a thread */
 	KVMD_NO_SPACE,			/* the thread's address space or the system's memory can't take the region */
-	KVMD_NO_REGION,			/* free: not a region of this attachment */
+	KVMD_NO_REGION,			/* free, grow, shrink: not a region of this attachment */
 	KVMD_NO_FREE_MAPPED,		/* free: the region still has maps */
+	KVMD_NO_GROW_MAPPED,		/* grow: it would have to move, and has maps */
+	KVMD_NO_SHRINK_MAPPED,		/* shrink: a map holds what would go */
 	KVMD_NO_ADDRESS,		/* map: not inside a region of this attachment */
 	KVMD_NO_TOO_LONG,		/* map: more than KVMD_MAP_MAX */
 	KVMD_NO_PIN_LIMIT,		/* map: too much of the RAM is held already, or a page is held too often */
@@ -107,11 +125,14 @@ enum kvmd_refusal {
 
 struct kvmd_stats {
 	unsigned long threads;
+	unsigned long pool_threads;
+	unsigned long threads_started;	/* since boot; those that ended are the difference */
 	unsigned long attachments;
 	unsigned long regions;
 	unsigned long region_pages;
 	unsigned long maps;
 	unsigned long mapped_pages;	/* a page counts once for each map that holds it */
+	unsigned long pinned_pages;	/* a page counts once */
 	unsigned long commands[KVMD_CMDS];
 	unsigned long queue_waits;
 	unsigned long map_retries;	/* a page went away between fault and look */
@@ -127,15 +148,37 @@ void kvmd_account(unsigned long *figure, long change);
 int kvmd_refuse(enum kvmd_refusal reason, int error);
 void kvmd_stats(struct kvmd_stats *copy);
 
+/* kvmd_region.c */
+struct kvmd_region *kvmd_find_region(kvmd_t *vmd, unsigned long addr, size_t size);
+int kvmd_give_back(kvmd_t *vmd, struct kvmd_region *region, int patient);
+
 /* kvmd_thread.c */
+void kvmd_leave_parent(const char *name);
+void kvmd_idle(struct semaphore *sem);
+int kvmd_thread(void *data);
+int kvmd_send(struct kvmd_server *server, int what, struct kvmd_span *span, int patient);
+
+/* kvmd_keeper.c */
+int kvmd_keeper_start(void);
+int kvmd_keeper_run(struct kvmd_server *server);
+void kvmd_keeper_reap(struct kvmd_server *server);
+void kvmd_keeper_stop(void);
+
+/* kvmd_pool.c */
+extern int kvmd_pool_min, kvmd_pool_max;
 int kvmd_server_attach(int own, struct kvmd_server **server_out);
 void kvmd_server_detach(struct kvmd_server *server);
-int kvmd_send(struct kvmd_server *server, int what, unsigned long *addr, size_t size, int patient);
 int kvmd_threads_start(void);
 void kvmd_threads_stop(void);
 
 /* kvmd_pin.c */
 int kvmd_pin(struct kvmd_server *server, struct kvmd_map *map);
 void kvmd_unpin(struct kvmd_map *map);
+
+/* kvmd_proc.c and kvmdctl.c */
+int kvmd_proc_start(void);
+void kvmd_proc_stop(void);
+int kvmdctl_start(void);
+void kvmdctl_stop(void);
 
 #endif /* KVMD_INT_H */

@@ -65,7 +65,7 @@ static enum kvmd_seen kvmd_look_at_page(pte_t *pte, struct page *page, int from_
 	if (PageReserved(page))
 		return KVMD_UNREADY;
 	if (PageSwapCache(page)) {
-		if (!PageLocked(page) && PageError(page))
+		if (!PageLocked(page) && PageError(page) && !Page_Uptodate(page))
 			return KVMD_UNREADABLE;
 		if (!page->buffers)
 			return KVMD_UNREADY;
@@ -74,7 +74,7 @@ static enum kvmd_seen kvmd_look_at_page(pte_t *pte, struct page *page, int from_
 	}
 	if (!pte_write(*pte) || !pte_dirty(*pte))
 		return KVMD_UNREADY;
-	if (from_swap && PageError(page))
+	if (from_swap && PageError(page) && !Page_Uptodate(page))
 		return KVMD_LOST;
 	if (TryLockPage(page)) {
 		get_page(page);
@@ -237,7 +237,7 @@ static int kvmd_pin_page(struct kvmd_server *server, struct kvmd_map *map, unsig
 		if (err)
 			return err;
 	}
-	++*pins;
+	map->n_fresh += !(*pins)++;
 	iobuf->maplist[iobuf->nr_pages++] = page;
 	return 0;
 }
@@ -286,12 +286,14 @@ int kvmd_pin(struct kvmd_server *server, struct kvmd_map *map)
 {
 	int err = 0, i;
 
+	map->n_fresh = 0;
 	down(&server->mm->mmap_sem);
 	if (map->n_pages > 1)
 		kvmd_read_ahead(server, map);
 	for (i = 0; i < map->n_pages && !err; i++)
 		err = kvmd_pin_page(server, map, map->start + i * PAGE_SIZE);
 	up(&server->mm->mmap_sem);
+	kvmd_account(&kvmd_now.pinned_pages, map->n_fresh);
 	if (err)
 		kvmd_unpin(map);
 	else
@@ -308,14 +310,16 @@ void kvmd_unpin(struct kvmd_map *map)
 	unsigned short *pins = &map->region->pins[(map->start - map->region->start) >> PAGE_SHIFT];
 	struct kiobuf *iobuf = map->iobuf;
 	struct page *page;
-	int i;
+	int i, gone = 0;
 
 	iobuf->locked = 0;
 	for (i = 0; i < iobuf->nr_pages; i++) {
 		page = iobuf->maplist[i];
 		__free_page(page);
-		if ((!--pins[i] || kvmd_control(EARLY_UNLOCK)) && !kvmd_control(LOST_WRITE))
+		gone += !--pins[i];
+		if ((!pins[i] || kvmd_control(EARLY_UNLOCK)) && !kvmd_control(LOST_WRITE))
 			UnlockPage(page);
 	}
 	iobuf->nr_pages = 0;
+	kvmd_account(&kvmd_now.pinned_pages, -gone);
 }

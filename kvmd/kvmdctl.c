@@ -94,6 +94,28 @@ static int kvmdctl_do_free(struct kvmdctl_file *file, void *argument)
 	return vmd ? kvmd_free(vmd, region->addr, region->size) : -EBADF;
 }
 
+static int kvmdctl_do_grow(struct kvmdctl_file *file, void *argument)
+{
+	struct kvmdctl_resize *resize = argument;
+	kvmd_t *vmd = kvmdctl_attachment(file, resize->handle);
+	size_t addr = resize->addr;
+	int err;
+
+	if (!vmd)
+		return -EBADF;
+	err = kvmd_grow(vmd, &addr, resize->size, resize->new_size);
+	resize->addr = addr;
+	return err;
+}
+
+static int kvmdctl_do_shrink(struct kvmdctl_file *file, void *argument)
+{
+	struct kvmdctl_resize *resize = argument;
+	kvmd_t *vmd = kvmdctl_attachment(file, resize->handle);
+
+	return vmd ? kvmd_shrink(vmd, resize->addr, resize->size, resize->new_size) : -EBADF;
+}
+
 static int kvmdctl_do_map(struct kvmdctl_file *file, void *argument)
 {
 	struct kvmdctl_map *map = argument;
@@ -302,6 +324,8 @@ static const struct {
 	{ sizeof(struct kvmdctl_word), kvmdctl_do_peek },
 	{ sizeof(struct kvmdctl_word), kvmdctl_do_poke },
 	{ sizeof(struct kvmdctl_stats), kvmdctl_do_stats },
+	{ sizeof(struct kvmdctl_resize), kvmdctl_do_grow },
+	{ sizeof(struct kvmdctl_resize), kvmdctl_do_shrink },
 };
 
 /*
@@ -313,6 +337,7 @@ static int kvmdctl_call(struct kvmdctl_file *file, unsigned int number, void *us
 	union {
 		struct kvmdctl_open open;
 		struct kvmdctl_region region;
+		struct kvmdctl_resize resize;
 		struct kvmdctl_map map;
 		struct kvmdctl_unmap unmap;
 		struct kvmdctl_pattern pattern;
@@ -381,19 +406,12 @@ static struct file_operations kvmdctl_operations = {
 	.release = kvmdctl_release,
 };
 
-static int __init kvmdctl_init(void)
+int __init kvmdctl_start(void)
 {
-	int err = register_chrdev(KVMDCTL_MAJOR, "kvmd", &kvmdctl_operations);
-
-	if (err)
-		printk(KERN_ERR "kvmd: no control device (error %d)\n", -err);
-	return err;
+	return register_chrdev(KVMDCTL_MAJOR, "kvmd", &kvmdctl_operations);
 }
 
-static void __exit kvmdctl_exit(void)
+void kvmdctl_stop(void)
 {
 	unregister_chrdev(KVMDCTL_MAJOR, "kvmd");
 }
-
-module_init(kvmdctl_init);
-module_exit(kvmdctl_exit);

@@ -32,6 +32,13 @@ struct kvmdctl_region {		/* alloc (addr is out), free */
 	kvmdctl_u32 size;	/* bytes */
 };
 
+struct kvmdctl_resize {		/* grow (addr is out, too), shrink */
+	kvmdctl_u32 handle;
+	kvmdctl_u32 addr;
+	kvmdctl_u32 size;	/* bytes that it has */
+	kvmdctl_u32 new_size;
+};
+
 struct kvmdctl_map {
 	kvmdctl_u32 handle;
 	kvmdctl_u32 addr;
@@ -93,6 +100,8 @@ struct kvmdctl_stats {
 #define KVMDCTL_PEEK	0x4b08
 #define KVMDCTL_POKE	0x4b09
 #define KVMDCTL_STATS	0x4b0a
+#define KVMDCTL_GROW	0x4b0b
+#define KVMDCTL_SHRINK	0x4b0c
 
 /*
  * The pattern: the word number w (0..1023) of page number p under seed s. A step of the Weyl sequence a word, from

@@ -65,6 +65,8 @@ void kvmd_compat_enter_mm(struct mm_struct *mm);
 unsigned long kvmd_compat_mmap(struct file *file, unsigned long addr, unsigned long len, unsigned long prot,
 			       unsigned long flags, unsigned long pgoff);
 int kvmd_compat_munmap(unsigned long addr, size_t len);
+unsigned long kvmd_compat_mremap(unsigned long addr, unsigned long old_len, unsigned long new_len, unsigned long flags,
+				 unsigned long new_addr);
 void kvmd_compat_zap(struct mm_struct *mm, unsigned long addr, unsigned long size);
 
 /* A character device's operations, as far as kvmd's driver has them: chrdev.c. */
@@ -76,5 +78,12 @@ struct kvmd_file_operations {
 
 int kvmd_compat_register_chrdev(unsigned int major, const char *name, struct kvmd_file_operations *old);
 void kvmd_compat_unregister_chrdev(unsigned int major, const char *name);
+
+/* A file of /proc: proc.c. The function gets a page, and returns how much of it is text. */
+struct proc_dir_entry;
+typedef int kvmd_get_info(char *page, char **start, off_t offset, int count);
+
+struct proc_dir_entry *kvmd_compat_proc_info(const char *name, umode_t mode, struct proc_dir_entry *base,
+					     kvmd_get_info *get_info);
 
 #endif /* KVMD_COMPAT_H */

@@ -21,6 +21,7 @@
 #include <linux/mmu_context.h>
 #include <linux/module.h>
 #include <linux/pagemap.h>
+#include <linux/proc_fs.h>
 #include <linux/sched.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
@@ -41,6 +42,9 @@
 /* A module was kept from going by a counter that its own code raised. __module_get does that; built in, both do nothing. */
 #define MOD_INC_USE_COUNT	__module_get(THIS_MODULE)
 #define MOD_DEC_USE_COUNT	module_put(THIS_MODULE)
+
+/* What may be set when a module is loaded; "i" was an int. Built in, nobody sets it so, then as now. */
+#define MODULE_PARM(variable, type)
 
 /* A spinlock at rest. Today it also has a name, for lockdep; the class is that of the variable. */
 #define SPIN_LOCK_UNLOCKED	__SPIN_LOCK_UNLOCKED(kvmd)
@@ -95,6 +99,7 @@
 /* Mapping and unmapping in the caller's own address space, with its lock held: task.c */
 #define do_mmap_pgoff		kvmd_compat_mmap
 #define do_munmap		kvmd_compat_munmap
+#define sys_mremap		kvmd_compat_mremap	/* takes the lock itself, then as now */
 #define zap_page_range		kvmd_compat_zap
 #undef flush_tlb_range
 #define flush_tlb_range(mm, start, end)	do { } while (0)	/* zap_page_range does it today */
@@ -103,6 +108,9 @@
 #define file_operations		kvmd_file_operations
 #define register_chrdev		kvmd_compat_register_chrdev
 #define unregister_chrdev	kvmd_compat_unregister_chrdev
+
+/* A file of /proc: proc.c */
+#define create_proc_info_entry	kvmd_compat_proc_info
 
 /* Kernel I/O buffers: kiobuf.c */
 #define alloc_kiovec		kvmd_compat_alloc_kiovec

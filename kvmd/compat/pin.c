@@ -90,7 +90,7 @@ static int kvmd_pin_page(struct kvmd_server *server, struct kvmd_map *map, unsig
 		schedule_timeout_uninterruptible(1);
 	}
 	iobuf->nr_pages++;
-	++*pins;
+	map->n_fresh += !(*pins)++;
 	return 0;
 }
 
@@ -99,10 +99,12 @@ int kvmd_pin(struct kvmd_server *server, struct kvmd_map *map)
 {
 	int err = 0, i;
 
+	map->n_fresh = 0;
 	mmap_read_lock(server->mm);
 	for (i = 0; i < map->n_pages && !err; i++)
 		err = kvmd_pin_page(server, map, map->start + i * PAGE_SIZE);
 	mmap_read_unlock(server->mm);
+	kvmd_account(&kvmd_now.pinned_pages, map->n_fresh);
 	if (err)
 		kvmd_unpin(map);
 	else
@@ -118,11 +120,12 @@ void kvmd_unpin(struct kvmd_map *map)
 {
 	unsigned short *pins = &map->region->pins[(map->start - map->region->start) >> PAGE_SHIFT];
 	struct kiobuf *iobuf = map->iobuf;
-	int i;
+	int i, gone = 0;
 
 	iobuf->locked = 0;
 	unpin_user_pages_dirty_lock(iobuf->maplist, iobuf->nr_pages, true);
 	for (i = 0; i < iobuf->nr_pages; i++)
-		pins[i]--;
+		gone += !--pins[i];
 	iobuf->nr_pages = 0;
+	kvmd_account(&kvmd_now.pinned_pages, -gone);
 }

@@ -7,6 +7,7 @@
 #include <linux/fs_struct.h>
 #include <linux/kthread.h>
 #include <linux/mman.h>
+#include <linux/ptrace.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
@@ -124,4 +125,16 @@ void kvmd_compat_zap(struct mm_struct *mm, unsigned long addr, unsigned long siz
 		zap_page_range(vma, addr, min(end, vma->vm_end) - addr);
 		addr = vma->vm_end;
 	}
+}
+
+/* 6.1's entry point, which finds its arguments where a program's registers were saved; declared in no header. */
+extern long __ia32_sys_mremap(const struct pt_regs *regs);
+
+/* Make a mapping of the caller's larger, or move it, as a program would: the address, or a negative error. */
+unsigned long kvmd_compat_mremap(unsigned long addr, unsigned long old_len, unsigned long new_len, unsigned long flags,
+				 unsigned long new_addr)
+{
+	struct pt_regs regs = { .bx = addr, .cx = old_len, .dx = new_len, .si = flags, .di = new_addr };
+
+	return __ia32_sys_mremap(&regs);
 }

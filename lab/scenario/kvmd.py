@@ -23,7 +23,9 @@ LOOK, CHANGE = 0, 1
 WINDOW = 64 << 10
 
 _BASE = 0x4B00
-OPEN, CLOSE, ALLOC, FREE, MAP, UNMAP, FILL, VERIFY, PEEK, POKE, STATS = (_BASE + number for number in range(11))
+OPEN, CLOSE, ALLOC, FREE, MAP, UNMAP, FILL, VERIFY, PEEK, POKE, STATS, GROW, SHRINK = (
+    _BASE + number for number in range(13)
+)
 _LAYOUTS = {
     number: struct.Struct(f"<{words}I")
     for number, words in {
@@ -38,6 +40,8 @@ _LAYOUTS = {
         PEEK: 4,
         POKE: 4,
         STATS: 12,
+        GROW: 4,
+        SHRINK: 4,
     }.items()
 }
 
@@ -74,6 +78,11 @@ class Kvmd:
     def open(self, flags: int = 0) -> Attachment:
         """Attach to a kernel thread: to one of the pool, or with DEDICATED to a new one."""
         return Attachment(self, self.ioctl(OPEN, flags)[1])
+
+    def proc(self) -> dict[str, int]:
+        """Return /proc/kvmd: each figure by its name (kvmd/README.md says what they are)."""
+        lines = self.worker.read_file("/proc/kvmd").decode().splitlines()
+        return {name: int(value) for name, value in (line.split() for line in lines)}
 
     def stats(self) -> KvmdStats:
         """Return the kernel's figures."""
@@ -126,6 +135,12 @@ class Region(_Held):
 
     release = free
 
+    def resize(self, size: int) -> None:
+        """Make the region `size` bytes large; `address` and `size` follow. Its beginning keeps its contents."""
+        command = SHRINK if size < self.size else GROW
+        words = self.owner.kvmd.ioctl(command, self.owner.handle, self.address, self.size, size)
+        self.address, self.size = words[1], size
+
     def map(self, rw: int = CHANGE, offset: int = 0, size: int | None = None) -> Map:
         """Bring `size` bytes (all, if None) from `offset` into RAM and hold them there."""
         return Map(self, rw, offset, self.size - offset if size is None else size)
@@ -137,6 +152,11 @@ class Region(_Held):
     def verify(self, seed: int, first_page: int = 0, window: int = WINDOW, deadline: float = MEMORY_SECONDS) -> Verdict:
         """Compare the whole region with the pattern of `seed`."""
         return Verdict(*self._pattern(VERIFY, seed, first_page, window, deadline)[6:])
+
+    def verify_part(self, seed: int, size: int) -> int:
+        """Compare the first `size` bytes (whole pages) with the pattern of `seed`; return how many words differ."""
+        place = (self.owner.handle, self.address, size)
+        return self.owner.kvmd.ioctl(VERIFY, *place, WINDOW, seed, 0)[6]
 
     def _pattern(self, command: int, seed: int, first_page: int, window: int, deadline: float) -> tuple[int, ...]:
         place = (self.owner.handle, self.address, self.size)

@@ -12,7 +12,7 @@ from lab.resources import folder
 from lab.version import KernelVersion
 
 KVMD = folder("kvmd")
-SHARED = ("kvmd.h", "kvmd.c", "kvmd_int.h", "kvmd_thread.c", "kvmdctl.h", "kvmdctl.c")
+SHARED = tuple(sorted(path.name for path in KVMD.glob("*.[ch]") if path.name != "kvmd_pin.c"))
 LEDGER = own_ledger().meant_for(KernelVersion("6.1.192"))
 INSTALLED = {record.install: record.files for record in LEDGER.records if record.install}
 INCLUDE = re.compile(r"^#include <(\S+)>", re.MULTILINE)
