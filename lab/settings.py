@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +18,8 @@ DEFAULT_MIRRORS = ("https://cdn.kernel.org/pub/linux/kernel", "https://mirrors.e
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Folders are absolute; `mirrors` are base addresses without a final slash; `jobs` is make's -j.
 
-    `ledger` is the folder of another ledger than the project's own, with its fragments in `config/`.
+    `ledger` is the folder of another ledger than the project's own, with its fragments in `config/`. `patience` is how
+    long to wait for the guest at most, in seconds, whatever a scenario's own deadlines are.
     """
 
     cache: Path
@@ -28,10 +30,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cc: str = "gcc"
     qemu: str = "qemu-system-i386"
     jobs: int = 2
+    patience: float = math.inf
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
-        """Read KVMD_LAB_CACHE, _RUNS, _TREES, _LEDGER, _MIRRORS (comma or space separated), _CC, _QEMU and _JOBS.
+        """Read KVMD_LAB_CACHE, _RUNS, _TREES, _LEDGER, _MIRRORS (comma or space separated), _CC, _QEMU and so on.
 
         Unset ones fall back to the user's cache folder (XDG), ./runs, the release servers and the host's tools.
         """
@@ -42,6 +45,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         jobs = environment.get("KVMD_LAB_JOBS", "")
         if jobs and not (jobs.isdigit() and int(jobs) > 0):
             raise UsageError(f"KVMD_LAB_JOBS is {jobs!r}, which is not a positive number")
+        patience = environment.get("KVMD_LAB_PATIENCE", "")
+        if patience and not (patience.isdigit() and int(patience) > 0):
+            raise UsageError(f"KVMD_LAB_PATIENCE is {patience!r}, which is not a positive number of seconds")
         return cls(
             cache=Path(cache).expanduser().absolute(),
             runs=Path(environment.get("KVMD_LAB_RUNS") or "runs").expanduser().absolute(),
@@ -51,4 +57,5 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             cc=environment.get("KVMD_LAB_CC") or "gcc",
             qemu=environment.get("KVMD_LAB_QEMU") or "qemu-system-i386",
             jobs=int(jobs) if jobs else (os.cpu_count() or 1) + 1,
+            patience=float(patience) if patience else math.inf,
         )

@@ -21,12 +21,13 @@ from lab import port, process
 from lab.build.audit import Audit, audit, audit_decompressor
 from lab.build.audit_today import audit_today
 from lab.build.config import configure, merge, render
+from lab.build.control import installs_header, put_back
 from lab.build.era import era_of
 from lab.build.make import depend, make
 from lab.build.place import bearable, check_bearable_today
 from lab.build.toolchain import Toolchain, check_host_programs, toolchain
 from lab.cache import Cache, digest, file_digest, host_trouble
-from lab.errors import AuditError, CompileError, PortError
+from lab.errors import AuditError, CompileError, ConfigError, PortError
 from lab.journal import Journal
 from lab.port.ledger import Ledger, Record, read_installed
 from lab.settings import Settings
@@ -41,6 +42,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What to build: a tree, a variant ("up" or "smp"), with kvmd or not, further fragments and patches, a compiler.
 
     `ledger` is the folder of another ledger than the project's own, with its configuration fragments in `config/`.
+    `control` names a known defect of kvmd that is put back (kvmd/controls.toml); an ordinary build has none.
     """
 
     tree: Tree
@@ -50,6 +52,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     patches: tuple[Path, ...] = ()
     cc: str | None = None
     ledger: Path | None = None
+    control: str | None = None
 
 
 class Kernel(msgspec.Struct, frozen=True):
@@ -91,6 +94,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     audit: Audit
     bzimage_sha256: str
+    control: str | None = None
 
 
 def build(plan: Plan, settings: Settings, journal: Journal) -> Kernel:
@@ -130,9 +134,24 @@ class _Job:
             render(self.options),
             *(f"{name} {text}" for name, text in self.patch_digests),
         )
-        self.key = digest(*base, self.ledger.digest)[:32]
+        self.key = digest(*base, self.ledger.digest, *self._control())[:32]
         # A patch may have changed kvmd's files: then they cannot be copied into a tree that was built before.
         self.work_key = digest(*base, self.ledger.digest if plan.patches else _without_kvmd(self.ledger))[:32]
+
+    def _control(self) -> Sequence[str]:
+        """Return what a control adds to the key; ConfigError if the ledger's kvmd does not know it."""
+        if self.plan.control is None:
+            return ()
+        headers = [self._text(record) for record in self.ledger.records if installs_header(record)]
+        if not headers:
+            raise ConfigError("the ledger installs no header for controls", doing="choosing a control")
+        return (f"control {self.plan.control}",)
+
+    def _text(self, record: Record) -> bytes:
+        """Return what a record of kvmd installs in this build."""
+        text = read_installed(self.ledger, record)
+        chosen = self.plan.control is not None and installs_header(record)
+        return put_back(text, self.plan.control or "") if chosen else text
 
     def _fragments(self) -> Sequence[Path]:
         folder = self.ledger.home / "config" / self.era.folder
@@ -161,8 +180,7 @@ class _Job:
             log.unlink(missing_ok=True)
             if (work / _BUILDING).exists() or not work.exists():
                 self._prepare(work, log)
-            else:
-                self._refresh(work)
+            self._refresh(work)
             with bearable(work, log) as place, ThreadPoolExecutor(1) as aside:
                 started: list[Future[Audit]] = []  # while make still packs the kernel
 
@@ -199,11 +217,11 @@ class _Job:
                 depend(place, self.toolchain, self.settings.jobs, self.journal, log)
 
     def _refresh(self, work: Path) -> None:
-        """Copy kvmd's files into a work tree that was built before; only what differs, so that make sees it."""
+        """Bring kvmd's files in a work tree up to date; only what differs is written, so that make sees it."""
         for record in self.ledger.records:
-            if not _is_kvmd(record):
-                continue
-            text = read_installed(self.ledger, record)
+            if not _is_kvmd(record) or (self.plan.patches and not installs_header(record)):
+                continue  # what a patch may have changed is as new as the tree
+            text = self._text(record)
             for name in record.files:
                 if (work / name).read_bytes() != text:
                     (work / name).write_bytes(text)
@@ -282,6 +300,7 @@ class _Job:
             seconds=round(seconds, 3),
             audit=result,
             bzimage_sha256=file_digest(target / "bzImage"),
+            control=self.plan.control,
         )
         (target / "manifest.json").write_bytes(msgspec.json.format(msgspec.json.encode(manifest, enc_hook=str)))
 

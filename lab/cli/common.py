@@ -27,6 +27,7 @@ Compiler = Annotated[str | None, typer.Option("--cc", metavar="CC", help="The co
 Smp = Annotated[bool, typer.Option("--smp", help="For several processors.")]
 Fragments = Annotated[list[Path] | None, typer.Option("--fragment", metavar="FILE", help="More configuration options.")]
 Patches = Annotated[list[Path] | None, typer.Option("--patch", metavar="FILE", help="A unified diff, on top.")]
+Defect = Annotated[str | None, typer.Option("--control", metavar="ID", help="With a known defect put back.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON value and nothing else.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")]
 Cpus = Annotated[int | None, typer.Option("--cpus", metavar="N", help="Processors (default: what suits the kernel).")]
@@ -43,6 +44,7 @@ def subject(
     cc: str | None = None,
     fragments: list[Path] | None = None,
     patches: list[Path] | None = None,
+    control: str | None = None,
 ) -> Subject:
     """Put the options together; without a name a given tree is whatever it is, and no tree leaves the choice to us."""
     return Subject(
@@ -53,6 +55,7 @@ def subject(
         cc=cc,
         fragments=tuple(fragments or ()),
         patches=tuple(patches or ()),
+        control=control,
     )
 
 

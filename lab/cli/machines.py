@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from lab.cli import common
-from lab.cli.common import AsJson, Changed, Compiler, Cpus, DryRun, KernelName, Name, Ram, Swap, TreePath
+from lab.cli.common import AsJson, Changed, Compiler, Cpus, Defect, DryRun, KernelName, Name, Ram, Swap, TreePath
 
 DEMO = ("boot", "kvmd_regions")
 
@@ -78,6 +78,7 @@ def run(
     swap: Annotated[int | None, typer.Option(metavar="MIB", help="Its swap disk (default 96).")] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Of the patterns (default: drawn and printed).")] = None,
     seeds: Annotated[int, typer.Option(metavar="N", help="Run each seeded scenario with N seeds.")] = 1,
+    control: Defect = None,
     accept_changed: Changed = False,
     listing: Annotated[bool, typer.Option("--list", help="List the scenarios.")] = False,
     as_json: AsJson = False,
@@ -93,7 +94,7 @@ def run(
         return
     given = {"--cpus": cpus, "--ram": ram, "--swap": swap, "--seed": seed, "--seeds": seeds}
     options = [f"{option}={value}" for option, value in given.items() if value is not None]
-    chosen = common.subject(kernel, tree, cc=cc, accept_changed=accept_changed)
+    chosen = common.subject(kernel, tree, cc=cc, accept_changed=accept_changed, control=control)
     result = run_scenarios(chosen, scenario or (), options, view="none" if as_json else "pytest")
     common.say(result, as_json=as_json, text=f"the run's folder: {result.folder}")
     raise SystemExit(result.outcome.exit_code)

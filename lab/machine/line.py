@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import select
 import socket
 import threading
@@ -84,6 +85,7 @@ class Line:
         self._damaged_before = 0
         self._flushed = 0
         self.stale = 0
+        self.patience = math.inf  # seconds: the longest wait for a reply, whatever deadline is given
 
     def use(self, end: socket.socket) -> None:
         """Speak over this socket from now on."""
@@ -129,6 +131,7 @@ class Line:
 
     def await_reply(self, pending: Pending, deadline: float) -> bytes:
         """Do what Pending.result says."""
+        deadline = min(deadline, self.patience)
         try:
             if not self._watch.wait(lambda: pending.done or None, deadline):
                 self._last_try(pending)

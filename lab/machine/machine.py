@@ -234,7 +234,7 @@ class Machine:
             self._journal.record("note", text=f"by hand: {self.by_hand()}")
             self._start(Overlays.empty(settings.cache, self.spec, self.parts))
             try:
-                self.console.wait_for(READY, self._deadline)
+                self.console.wait_for(READY, min(self._deadline, self.settings.patience))
                 self.agent.ping()
             except GuestReset as error:
                 raise BootError(error.what, doing="booting", seen=error.seen, hint=error.hint) from error
@@ -323,6 +323,7 @@ class Machine:
             ready=self._ready,
             load=load,
         )
+        self._session.line.patience = self.settings.patience
         self._state = MachineState.RUNNING
         self._disturbed = False
 

@@ -8,7 +8,10 @@ import msgspec
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be tested: a kernel by name (or whatever `tree` is), and how to build it."""
+    """What is to be tested: a kernel by name (or whatever `tree` is), and how to build it.
+
+    `control`: with this known defect of kvmd put back.
+    """
 
     name: str | None = None
     tree: Path | None = None
@@ -17,3 +20,4 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     cc: str | None = None
     fragments: tuple[Path, ...] = ()
     patches: tuple[Path, ...] = ()
+    control: str | None = None

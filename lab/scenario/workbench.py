@@ -99,6 +99,7 @@ class Workbench:
             fragments=subject.fragments,
             patches=subject.patches,
             cc=subject.cc,
+            control=subject.control,
         )
 
     def image(self, swap_mib: int) -> image.Image:

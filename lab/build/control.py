@@ -1,0 +1,32 @@
+"""A control: a build with one known defect put back, which a line of kvmd's own header names."""
+
+from __future__ import annotations
+
+import re
+
+from lab.errors import ConfigError
+from lab.port.ledger import Record
+
+HEADER = "kvmd/kvmd_control.h"
+_CHOICE = re.compile(rb"^#define KVMD_CONTROL KVMD_CONTROL_NONE$", re.MULTILINE)
+
+
+def constant(control: str) -> str:
+    """Turn a control's id ("lost-write") into what it is called in C."""
+    return f"KVMD_CONTROL_{control.upper().replace('-', '_')}"
+
+
+def installs_header(record: Record) -> bool:
+    """Whether a record puts the header into the tree."""
+    return record.install == HEADER
+
+
+def put_back(header: bytes, control: str) -> bytes:
+    """Return the header with a defect chosen; ConfigError if it knows none of that name."""
+    name = constant(control).encode()
+    chosen, count = _CHOICE.subn(b"#define KVMD_CONTROL " + name, header)
+    if count != 1 or not re.search(rb"^\t" + name + rb",?$", header, re.MULTILINE):
+        raise ConfigError(
+            f"{HEADER} knows no defect {control!r}", doing="choosing a control", hint="kvmd-lab controls --list"
+        )
+    return chosen

@@ -1,0 +1,170 @@
+"""Put each defect back, run the scenario that must fail on it, and say which were noticed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from lab import build
+from lab.controls.table import Control
+from lab.controls.trial import Seen, Trial
+from lab.errors import CompileError, UsageError
+from lab.scenario import runner
+from lab.scenario.workbench import Workbench
+
+PATIENCE = 15  # seconds that a scenario waits for an answer of the guest
+DEADLINE = 50.0  # seconds that a scenario has in all
+SEED = 1
+_LOOK = 0.05
+
+Result = Literal["killed", "survived", "hung", "error", "void"]
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a control.
+
+    killed: its scenario failed, as it must. survived: its scenario passed. hung: cut by our deadline, so that the
+    scenario reported nothing. error: not the scenario failed, but the host or the lab. void: the scenario fails
+    without any defect, so its failure says nothing. `said` is the scenario's first line about it.
+    """
+
+    control: str
+    defects: tuple[str, ...]
+    scenario: str
+    result: Result
+    seconds: float
+    said: str
+
+    @property
+    def good(self) -> bool:
+        """Whether the scenario does what it is for."""
+        return self.result == "killed"
+
+
+class Trials:
+    """How a control is tried: builds by a workbench, scenarios by children of the command line."""
+
+    def __init__(self, bench: Workbench, cpus: int, folder: Path, *, workers: int, patience: int) -> None:
+        """`folder` gets a folder for each control."""
+        self.bench = bench
+        self.cpus = cpus
+        self.folder = folder
+        self.workers = workers
+        self.patience = patience
+
+    def build(self, control: str | None) -> build.Kernel:
+        """Build a control, or with None the ordinary kernel, so that the child finds it in the cache."""
+        plan = self.bench.plan("smp" if self.cpus > 1 else "up")
+        return build.build(msgspec.structs.replace(plan, control=control), self.bench.settings, self.bench.journal)
+
+    def start(self, control: str | None, scenarios: Sequence[str], deadline: float) -> Trial:
+        """Start a child that runs scenarios on a control."""
+        subject = self.bench.subject
+        given = {"--kernel": subject.name, "--tree": subject.tree, "--cc": subject.cc, "--control": control}
+        options = [f"{option}={value}" for option, value in given.items() if value is not None]
+        argv = ["run", *paths(scenarios), f"--cpus={self.cpus}", f"--seed={SEED}", "--json", *options]
+        environment = {"KVMD_LAB_PATIENCE": str(self.patience)}
+        return Trial(argv, self.folder / (control or "none"), environment, deadline)
+
+
+def paths(scenarios: Sequence[str]) -> list[str]:
+    """Turn "scenario::test" into what pytest takes; UsageError if the suite has no such scenario."""
+    found = []
+    for name in dict.fromkeys(scenarios):
+        scenario, _, test = name.partition("::")
+        (path,) = runner.paths([scenario])
+        found.append(f"{path}::{test}" if test else path)
+    return found
+
+
+def hunt(controls: Sequence[Control], trials: Trials, tell: Callable[[Verdict], None]) -> list[Verdict]:
+    """Try each control and return the verdicts in the controls' order; `tell` gets each as soon as it is there.
+
+    One is built while others run. UsageError: a scenario that does not exist. SubjectError: the ordinary kernel does
+    not build.
+    """
+    paths([control.scenario for control in controls])
+    sound = _sound(controls, trials)
+    verdicts: dict[str, Verdict] = {}
+
+    def note(control: Control, result: Result, seconds: float, said: str) -> None:
+        verdict = Verdict(
+            control=control.id,
+            defects=control.defects,
+            scenario=control.scenario,
+            result=result,
+            seconds=round(seconds, 1),
+            said=said,
+        )
+        verdicts[control.id] = verdict
+        tell(verdict)
+
+    with ExitStack() as stack:
+        running: list[tuple[Control, Trial]] = []
+
+        def collect(room_for: int) -> None:
+            while len(running) > room_for:
+                done = [pair for pair in running if pair[1].over]
+                for control, trial in done:
+                    running.remove((control, trial))
+                    seconds = trial.seconds
+                    seen = trial.seen()
+                    trial.__exit__(None, None, None)
+                    note(control, *judge(control, seen, seconds))
+                if not done:
+                    running[0][1].wait(_LOOK)
+
+        for control in controls:
+            if control.scenario not in sound:
+                note(control, "void", 0.0, "its scenario does not pass without any defect")
+                continue
+            try:
+                trials.build(control.id)
+            except CompileError as error:
+                note(control, "error", 0.0, error.what)
+                continue
+            collect(trials.workers - 1)
+            running.append((control, stack.enter_context(trials.start(control.id, [control.scenario], DEADLINE))))
+        collect(0)
+    return [verdicts[control.id] for control in controls]
+
+
+def _sound(controls: Sequence[Control], trials: Trials) -> set[str]:
+    """Return the scenarios that pass on the ordinary kernel."""
+    wanted = [control.scenario for control in controls]
+    if not wanted:
+        raise UsageError("no control can show on this kernel", doing="looking for controls")
+    trials.build(None)
+    with trials.start(None, wanted, DEADLINE * len(set(wanted))) as trial:
+        while not trial.over:
+            trial.wait(_LOOK)
+        seen = trial.seen()
+    broken = {**seen.failed, **seen.errors}
+    return {name for name in wanted if name in seen.passed and name not in broken}
+
+
+def judge(control: Control, seen: Seen, seconds: float) -> tuple[Result, float, str]:
+    """Say what a trial's report means for its control."""
+    if control.scenario in seen.failed:
+        return "killed", seconds, seen.failed[control.scenario]
+    if not seen.ended:
+        return "hung", seconds, f"no report within {DEADLINE:g} s"
+    if seen.errors:
+        return "error", seconds, next(iter(seen.errors.values()))
+    return "survived", seconds, "passed with the defect in place"
+
+
+def printed(verdicts: Sequence[Verdict]) -> str:
+    """Return the table for people."""
+    head = ("control", "defect", "scenario that must fail", "result", "s")
+    rows = [(v.control, ",".join(v.defects), v.scenario, v.result, f"{v.seconds:.1f}") for v in verdicts]
+    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in (head, *rows)]
+    holes = [verdict for verdict in verdicts if not verdict.good]
+    told = [f"  {verdict.control}: {verdict.result}; {verdict.said}" for verdict in holes]
+    total = f"{len(verdicts) - len(holes)} of {len(verdicts)} killed by the scenario that they name"
+    return "\n".join([line.rstrip() for line in lines] + ["", total, *told])
