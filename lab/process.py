@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO
 
 from lab.errors import HostError
@@ -53,15 +54,19 @@ def run(
     """Run a command to its end and return its exit status; its output is appended to `log`, after the command itself.
 
     `on_line` gets each line of the output as it comes. When the lab is interrupted, or `timeout` seconds have passed,
-    the command's whole process group is killed first; the timeout is a HostError.
+    the command's whole process group is killed first; the timeout is a HostError. Temporary files go to a folder of
+    the command's own, since a compiler that is killed leaves them.
     """
     words = [str(word) for word in argv]
     log.parent.mkdir(parents=True, exist_ok=True)
     begin = time.monotonic()
-    with log.open("ab") as sink:
+    with (
+        log.open("ab") as sink,
+        TemporaryDirectory(prefix="kvmd-lab-", ignore_cleanup_errors=True) as scratch,
+    ):
         sink.write(f"$ cd {shlex.quote(str(cwd or Path.cwd()))} && {shlex.join(words)}\n".encode())
         sink.flush()
-        child = _start(words, cwd, env)
+        child = _start(words, cwd, {**(os.environ if env is None else env), "TMPDIR": scratch})
         try:
             threading.Thread(target=_feed, args=(child, stdin), daemon=True).start()
             in_time = _drain(child, sink, on_line, begin + timeout)
@@ -75,12 +80,12 @@ def run(
     return status
 
 
-def _start(words: Sequence[str], cwd: Path | None, env: Mapping[str, str] | None) -> subprocess.Popen[bytes]:
+def _start(words: Sequence[str], cwd: Path | None, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(
             words,
             cwd=cwd,
-            env=None if env is None else dict(env),
+            env=env,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -78,9 +78,12 @@ def test_input_that_nobody_reads_does_no_harm(log: Path) -> None:
     assert process.run(["true"], log=log, journal=Journal(), stdin=b"x" * 1_000_000) == 0
 
 
-def test_environment_is_the_given_one(log: Path) -> None:
-    process.run(["/usr/bin/env"], log=log, journal=Journal(), env={"ONLY": "this"})
-    assert log.read_text().splitlines()[1:] == ["ONLY=this"]
+def test_environment_is_the_given_one_with_a_place_for_temporary_files(log: Path) -> None:
+    process.run(["/usr/bin/env"], log=log, journal=Journal(), env={"ONLY": "this", "TMPDIR": "/nowhere"})
+    names = {line.partition("=")[0]: line for line in log.read_text().splitlines()[1:]}
+    assert names.keys() == {"ONLY", "TMPDIR"}
+    assert names["ONLY"] == "ONLY=this"
+    assert names["TMPDIR"] != "TMPDIR=/nowhere"
 
 
 def test_missing_command_is_a_host_error(log: Path) -> None:
@@ -156,3 +159,13 @@ def test_command_dies_with_a_killed_lab(log: Path, tmp_path: Path) -> None:
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+
+
+def test_temporary_file_of_a_killed_command_goes_with_it(log: Path) -> None:
+    made: list[Path] = []
+    script = 'touch "$TMPDIR/left"; echo "$TMPDIR"; sleep 60'
+    with pytest.raises(HostError, match="no end within"):
+        process.run(
+            ["sh", "-c", script], log=log, journal=Journal(), on_line=lambda line: made.append(Path(line)), timeout=0.4
+        )
+    assert [folder.exists() for folder in made] == [False]
