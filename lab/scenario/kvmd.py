@@ -84,6 +84,15 @@ class Kvmd:
         lines = self.worker.read_file("/proc/kvmd").decode().splitlines()
         return {name: int(value) for name, value in (line.split() for line in lines)}
 
+    def threads(self) -> list[str]:
+        """Return the names of kvmd's threads as the guest's /proc lists them, the keeper's too, sorted."""
+        names = []
+        for pid in self.worker.list_dir("/proc"):
+            if pid.isdigit():
+                line = self.worker.read_file(f"/proc/{pid}/stat").decode()
+                names.append(line[line.index("(") + 1 : line.rindex(")")])
+        return sorted(name for name in names if name.startswith("kvmd/"))
+
     def stats(self) -> KvmdStats:
         """Return the kernel's figures."""
         return KvmdStats(*self.ioctl(STATS))

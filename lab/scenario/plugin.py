@@ -36,7 +36,7 @@ RUN = pytest.StashKey[Path]()
 SUBJECT = pytest.StashKey[Any]()
 _SEED = pytest.StashKey[int]()
 _FAILED = pytest.StashKey[bool]()
-DIMENSIONS = ("ram_mib", "swap_mib", "cpus", "icount_shift")
+DIMENSIONS = ("ram_mib", "swap_mib", "cpus", "icount_shift", "append")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -58,7 +58,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker; draw the seed."""
-    config.addinivalue_line("markers", "machine(ram_mib, swap_mib, cpus, icount_shift): dimensions of the machine")
+    config.addinivalue_line("markers", f"machine({', '.join(DIMENSIONS)}): dimensions of the machine")
     config.addinivalue_line("markers", "kernels(range, reason): skip on other kernels; both must be given")
     seed = config.getoption("--seed")
     config.stash[_SEED] = random.SystemRandom().getrandbits(31) if seed is None else seed
