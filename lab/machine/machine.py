@@ -13,7 +13,7 @@ import msgspec
 from lab.cache import Cache
 from lab.errors import AgentError, BootError, LabError, MachineError, SubjectError
 from lab.journal import Journal
-from lab.machine import accel, blocks, options, snapshots
+from lab.machine import accel, blocks, options, qcow2, snapshots
 from lab.machine.agent import Agent
 from lab.machine.blocks import BlockStats
 from lab.machine.console import Console
@@ -180,6 +180,21 @@ class Machine:
     def pmemsave(self, address: int, size: int) -> bytes:
         """Return `size` bytes of guest-physical memory."""
         return self._live("reading the guest's memory").memory(address, size)
+
+    def swap_contents(self, offset: int, size: int) -> bytes:
+        """Return what is on the swap disk: `size` bytes at `offset`, within 64 KiB; the guest must be stopped."""
+        demand(self.state, MachineState.STOPPED, doing="reading the swap disk")
+        assert self._overlays is not None
+        if self._overlays.swap is None:
+            raise MachineError("the machine has no swap disk", doing="reading the swap disk")
+        found = qcow2.read(self._overlays.swap, offset, size)
+        if found is not None:
+            return found
+        if self.parts.swap is None:
+            return bytes(size)
+        with self.parts.swap.open("rb") as image:
+            image.seek(offset)
+            return image.read(size)
 
     def stop(self) -> None:
         """Stop the guest's CPUs and clock."""

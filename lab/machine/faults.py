@@ -1,0 +1,70 @@
+"""Faults in the swap disk of a running machine: errors on reads or writes, and slowness, put in and taken out by QMP.
+
+A filter node is slid between the disk's overlay and its file, and taken out again at the end of the `with`. The guest
+sees what a dying or a busy disk would show: the command fails with an error, or takes its time.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from lab.errors import LabError
+from lab.machine.machine import Machine
+
+# The overlay's own tables are no part of the guest's disk: what happens to them puts an end to the last event's errors.
+_BOOKKEEPING = ("l2_update", "l2_alloc_write", "refblock_update", "refblock_update_part", "refblock_load", "l2_load")
+_NOWHERE = 1 << 40
+_NUMBERS = itertools.count(1)
+
+
+@contextmanager
+def failing(machine: Machine, *, reads: bool = False, writes: bool = False, times: int | None = None) -> Iterator[None]:
+    """Let transfers of the swap disk fail with EIO; all of them, or only the next `times` (which are then retried)."""
+    events = [name for name, wanted in (("read_aio", reads), ("write_aio", writes)) if wanted]
+    once = {} if times is None else {"once": True}
+    rules = [
+        {"event": event, "iotype": event.removesuffix("_aio"), "errno": errno.EIO, **once}
+        for event in events
+        for _ in range(times or 1)
+    ]
+    rules += [{"event": event, "sector": _NOWHERE, "errno": errno.EIO} for event in _BOOKKEEPING]
+    name = f"swap-errors-{next(_NUMBERS)}"
+    machine.qmp("blockdev-add", driver="blkdebug", node_name=name, image="swap-file", inject_error=rules)
+    with _between(machine, name):
+        yield
+
+
+@contextmanager
+def slowed(machine: Machine, requests: int) -> Iterator[None]:
+    """Let the swap disk serve at most `requests` transfers in a second of the host's time.
+
+    Idle virtual time runs faster than the host's: for the guest the disk is slower still.
+    """
+    number = next(_NUMBERS)
+    group, name = f"swap-limits-{number}", f"swap-brake-{number}"
+    machine.qmp("object-add", qom_type="throttle-group", id=group, limits={"iops-total": requests})
+    machine.qmp("blockdev-add", driver="throttle", node_name=name, throttle_group=group, file="swap-file")
+    with _between(machine, name):
+        yield
+
+
+@contextmanager
+def _between(machine: Machine, name: str) -> Iterator[None]:
+    """Put a node below the swap disk's overlay for a while; a machine that died meanwhile is left alone."""
+    _stand_on(machine, name)
+    try:
+        yield
+    except LabError:
+        raise  # whoever restores the machine gets rid of the node as well
+    else:
+        _stand_on(machine, "swap-file")
+        machine.qmp("blockdev-del", node_name=name)
+
+
+def _stand_on(machine: Machine, name: str) -> None:
+    cache = {"no-flush": True}
+    node = {"driver": "qcow2", "node-name": "swap", "file": name, "backing": "swap-image", "cache": cache}
+    machine.qmp("blockdev-reopen", options=[node])

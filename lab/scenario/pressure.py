@@ -1,0 +1,52 @@
+"""What scenarios do to a guest's memory, and the pages of kvmd one by one."""
+
+from __future__ import annotations
+
+from lab.machine.line import RefusedError
+from lab.machine.machine import Machine
+from lab.machine.pattern import PAGE_SIZE
+from lab.scenario.kvmd import VERIFY, Attachment, Region
+
+
+def push_out(machine: Machine, seed: int, size: int | None = None) -> None:
+    """Let a process use `size` bytes (as much memory as the guest has), check what it stored there, and end."""
+    worker = machine.agent.spawn()
+    pressure = worker.mem_pressure(machine.spec.ram_mib << 20 if size is None else size, seed)
+    assert pressure.bad_words == 0, pressure
+    worker.exit()
+    machine.agent.reap(worker.task)
+
+
+def fill_until_refused(vmd: Attachment, piece: int, most: int, seed: int) -> tuple[list[Region], RefusedError | None]:
+    """Allocate and fill regions of `piece` bytes, at most `most` bytes in all, until kvmd refuses one.
+
+    Returns the regions that are filled, number n with the pattern of seed + n, and the refusal. What the refused call
+    leaves behind is freed.
+    """
+    filled: list[Region] = []
+    while len(filled) * piece < most:
+        try:
+            region = vmd.alloc(piece)
+        except RefusedError as refusal:
+            return filled, refusal
+        try:
+            region.fill(seed + len(filled))
+        except RefusedError as refusal:
+            region.free()
+            return filled, refusal
+        filled.append(region)
+    return filled, None
+
+
+def page_verdicts(region: Region, seed: int) -> list[str]:
+    """Compare each page by itself: "right", "wrong", or the name of the error, in the order of the pages."""
+    kvmd, handle = region.owner.kvmd, region.owner.handle
+    found = []
+    for page in range(region.size // PAGE_SIZE):
+        place = (handle, region.address + page * PAGE_SIZE, PAGE_SIZE, PAGE_SIZE)
+        try:
+            bad_words = kvmd.ioctl(VERIFY, *place, seed, page)[6]
+            found.append("wrong" if bad_words else "right")
+        except RefusedError as refusal:
+            found.append(refusal.name)
+    return found

@@ -1,0 +1,43 @@
+"""A swap disk that takes its time."""
+
+from __future__ import annotations
+
+import struct
+
+from lab.machine import protocol
+from lab.machine.faults import slowed
+from lab.machine.machine import Machine
+from lab.scenario.kvmd import CHANGE, DEDICATED, MAP, UNMAP, Kvmd
+from lab.scenario.pressure import push_out
+
+SIZE = 1 << 20
+_MAP = struct.Struct("<5I")
+
+
+def test_slow_swap_disk_makes_one_wait_and_not_the_others(lab_machine: Machine, kvmd: Kvmd, seed: int) -> None:
+    """Who maps pages that are on a slow disk waits for them; a neighbour whose page is in RAM goes on meanwhile.
+
+    A design that polls gives up some time, and one that holds everybody's lock while it waits for the disk stops all.
+    In 2.3 what waits for a page holds the lock of its address space; so the neighbour must have another thread.
+    """
+    neighbour = Kvmd(lab_machine.agent.spawn(locked=True))
+    with kvmd.open() as vmd, vmd.alloc(SIZE) as region, neighbour.open(DEDICATED) as other, other.alloc(4096) as page:
+        region.fill(seed)
+        push_out(lab_machine, seed)
+        page.fill(seed)
+        with slowed(lab_machine, requests=100):
+            call = _MAP.pack(vmd.handle, region.address, SIZE, CHANGE, 0)
+            waiting = kvmd.worker.submit(protocol.Op.KVMD_IOCTL, protocol.WORD.pack(MAP) + call)
+            rounds = 0
+            while not waiting.done:
+                with page.map() as held:
+                    held.poke(0, rounds)
+                    assert held.peek(0)[0] == rounds
+                rounds += 1
+            number = _MAP.unpack(waiting.result())[4]
+        assert rounds >= 10
+        assert kvmd.stats().maps == 1
+        verdict = region.verify(seed)
+        assert verdict.bad_words == 0, verdict
+        kvmd.ioctl(UNMAP, vmd.handle, number)
+    assert kvmd.stats().refused == 0
