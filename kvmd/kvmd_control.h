@@ -7,7 +7,7 @@
  * KVMD_CONTROL_NONE, every kvmd_control() is a constant 0, and the compiler leaves out what hangs on it.
  *
  * Some defects are races that a single processor, which never takes the kernel from itself, hardly loses. There the
- * control holds the race's window open for a tick (kvmd_window), as another processor could.
+ * control holds the race's window open (kvmd_window), as another processor could.
  *
  * SPDX-License-Identifier: GPL-2.0-only
  */
@@ -50,11 +50,11 @@ enum kvmd_defect {
 /* Whether this build has that defect: a constant. */
 #define kvmd_control(defect) (KVMD_CONTROL == KVMD_CONTROL_##defect)
 
-/* Hold a race's window open: whoever can run now, does. */
-static inline void kvmd_window(void)
+/* Hold a race's window open for some ticks: whoever can run now, does. */
+static inline void kvmd_window(int ticks)
 {
 	set_current_state(TASK_UNINTERRUPTIBLE);
-	schedule_timeout(1);
+	schedule_timeout(ticks);
 }
 
 /* Lose the wake-ups that have come so far, as a bare sleep_on does. */

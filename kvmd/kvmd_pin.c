@@ -197,8 +197,8 @@ static int kvmd_hold(struct kvmd_server *server, struct vm_area_struct *vma, uns
 		if (err)
 			return err;
 		faulted = 1;
-		if (kvmd_control(SPURIOUS_FAULT))
-			kvmd_window();
+		if (kvmd_control(SPURIOUS_FAULT) && from_swap)
+			kvmd_window(HZ / 2);
 	}
 }
 

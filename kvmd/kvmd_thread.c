@@ -221,7 +221,7 @@ int kvmd_thread(void *data)
 		return 0;
 	do {
 		if (kvmd_control(LOST_WAKEUP_THREAD))
-			kvmd_window(), kvmd_forget(&server->work);
+			kvmd_window(1), kvmd_forget(&server->work);
 		kvmd_idle(&server->work);
 		if (kvmd_control(ONE_COMMAND))
 			kvmd_forget(&server->work);
@@ -256,13 +256,13 @@ int kvmd_send(struct kvmd_server *server, int what, struct kvmd_span *span, int 
 		up(&server->work);
 
 	if (kvmd_control(LOST_WAKEUP_SENDER))
-		kvmd_window(), kvmd_forget(&command->done);
+		kvmd_window(1), kvmd_forget(&command->done);
 	if (kvmd_control(SIGNAL_ABANDONS) && down_interruptible(&command->done))
 		return -EAGAIN;
 	if (!kvmd_control(SIGNAL_ABANDONS))
 		down(&command->done);
 	if (kvmd_control(EARLY_SLOT_REUSE))
-		kvmd_return_slot(server, command), kvmd_window();
+		kvmd_return_slot(server, command), kvmd_window(1);
 	*span = command->span;
 	err = command->result;
 	if (!kvmd_control(EARLY_SLOT_REUSE))

@@ -16,7 +16,7 @@ from lab.errors import CompileError, UsageError
 from lab.scenario import runner
 from lab.scenario.workbench import Workbench
 
-PATIENCE = 15  # seconds that a scenario waits for an answer of the guest
+PATIENCE = 10  # seconds that a scenario waits for an answer of the guest
 DEADLINE = 50.0  # seconds that a scenario has in all
 SEED = 1
 _LOOK = 0.05
