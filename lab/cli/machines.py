@@ -11,7 +11,7 @@ import typer
 from lab.cli import common
 from lab.cli.common import AsJson, Changed, Compiler, Cpus, Defect, DryRun, KernelName, Name, Ram, Swap, TreePath
 
-DEMO = ("boot", "kvmd_regions")
+DEMO = ("tour",)
 
 
 def register(app: typer.Typer) -> None:
@@ -103,7 +103,7 @@ def run(
 def demo(kernel: KernelName = None, tree: TreePath = None, cpus: Cpus = None) -> None:
     """Run the whole road: port, build, boot, put under swap pressure, judge; and tell what happens.
 
-    Takes two scenarios for it, boot and kvmd_regions; `run` takes all.
+    It runs one scenario, the tour; `run` takes all.
     """
     from lab.scenario.session import run_scenarios
 
