@@ -32,12 +32,15 @@ Listener = Callable[[dict[str, Any]], None]
 class Journal:
     """Writes events to a JSONL file (or nowhere) and hands each to the listeners; safe to use from any thread."""
 
-    def __init__(self, path: Path | None = None) -> None:
-        """Open `path` for appending; without one the events reach only the listeners."""
+    def __init__(self, path: Path | None = None, *, start: float | None = None) -> None:
+        """Open `path` for appending; without one the events reach only the listeners.
+
+        `start` is the `start` of another journal, maybe of another process, whose times this one's shall go with.
+        """
         self.path = path
+        self.start = time.monotonic() if start is None else start
         self._listeners: list[Listener] = []
         self._lock = threading.Lock()
-        self._start = time.monotonic()
         self._encode = msgspec.json.Encoder(enc_hook=str).encode
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,7 +67,10 @@ class Journal:
 
     def record(self, kind: str, **fields: Any) -> None:
         """Record one event."""
-        event = {"t": round(time.monotonic() - self._start, 6), "kind": kind, **fields}
+        self.add({"t": round(time.monotonic() - self.start, 6), "kind": kind, **fields})
+
+    def add(self, event: dict[str, Any]) -> None:
+        """Record an event that has its time already: another journal's."""
         with self._lock:
             if self._file is not None:
                 self._file.write(self._encode(event) + b"\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -78,6 +78,9 @@ def run(
     swap: Annotated[int | None, typer.Option(metavar="MIB", help="Its swap disk (default 96).")] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Of the patterns (default: drawn and printed).")] = None,
     seeds: Annotated[int, typer.Option(metavar="N", help="Run each seeded scenario with N seeds.")] = 1,
+    workers: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Processes (default: 1; several scenarios: one a core).")
+    ] = None,
     control: Defect = None,
     accept_changed: Changed = False,
     listing: Annotated[bool, typer.Option("--list", help="List the scenarios.")] = False,
@@ -95,7 +98,8 @@ def run(
     given = {"--cpus": cpus, "--ram": ram, "--swap": swap, "--seed": seed, "--seeds": seeds}
     options = [f"{option}={value}" for option, value in given.items() if value is not None]
     chosen = common.subject(kernel, tree, cc=cc, accept_changed=accept_changed, control=control)
-    result = run_scenarios(chosen, scenario or (), options, view="none" if as_json else "pytest")
+    view: Literal["none", "pytest"] = "none" if as_json else "pytest"
+    result = run_scenarios(chosen, scenario or (), options, view=view, workers=workers)
     common.say(result, as_json=as_json, text=f"the run's folder: {result.folder}")
     raise SystemExit(result.outcome.exit_code)
 

@@ -21,10 +21,12 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from lab.errors import InfraError, SubjectError, UsageError
+from lab.errors import InfraError, LabError, SubjectError, UsageError
 from lab.journal import Journal
+from lab.scenario import parallel
 from lab.settings import Settings
 from lab.version import KernelVersion, VersionRange
 
@@ -36,6 +38,8 @@ RUN = pytest.StashKey[Path]()
 SUBJECT = pytest.StashKey[Any]()
 _SEED = pytest.StashKey[int]()
 _FAILED = pytest.StashKey[bool]()
+_SEED_KEY = "kvmd_lab_seed"
+_START = pytest.StashKey[float]()
 DIMENSIONS = ("ram_mib", "swap_mib", "cpus", "icount_shift", "append")
 
 
@@ -57,11 +61,36 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker; draw the seed."""
+    """Register the markers; draw the seed, one for all processes of a run; take what the runner sent to this one."""
     config.addinivalue_line("markers", f"machine({', '.join(DIMENSIONS)}): dimensions of the machine")
     config.addinivalue_line("markers", "kernels(range, reason): skip on other kernels; both must be given")
-    seed = config.getoption("--seed")
-    config.stash[_SEED] = random.SystemRandom().getrandbits(31) if seed is None else seed
+    sent = getattr(config, "workerinput", {})
+    asked = sent.get(_SEED_KEY, config.getoption("--seed"))
+    config.stash[_SEED] = random.SystemRandom().getrandbits(31) if asked is None else asked
+    if parallel.KEY in sent:
+        task = parallel.unpack(sent[parallel.KEY])
+        config.stash[RUN] = task.run / sent["workerid"]
+        config.stash[SUBJECT] = task.subject
+        config.stash[_START] = task.start
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell another process of this run the seed, so that all have the same tests."""
+    node.workerinput[_SEED_KEY] = node.config.stash[_SEED]
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """A LabError that ended a test: its exit code and its text."""
+
+    exit_code: int
+    text: str
+
+
+def failure(report: pytest.TestReport) -> Failure | None:
+    """Return the LabError that a report tells of, wherever it was raised."""
+    found = getattr(report, "lab_error", None)
+    return None if found is None else Failure(*found)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -91,6 +120,8 @@ def pytest_runtest_makereport(
             report.when = "call"
         elif isinstance(error, InfraError | UsageError):
             report.when = "setup"
+        if isinstance(error, LabError):
+            vars(report)["lab_error"] = [error.exit_code, str(error)]  # goes with it from one process to another
     if JOURNAL in item.config.stash:
         item.config.stash[JOURNAL].record(
             "outcome",
@@ -125,8 +156,8 @@ def lab_journal(pytestconfig: pytest.Config, lab_settings: Settings) -> Iterator
         pytestconfig.stash[JOURNAL].record("note", text=seed)
         yield pytestconfig.stash[JOURNAL]
         return
-    run = pytestconfig.getoption("--run-folder") or new_run(lab_settings.runs)
-    with Journal(run / "journal.jsonl") as journal:
+    run = pytestconfig.stash.get(RUN, None) or pytestconfig.getoption("--run-folder") or new_run(lab_settings.runs)
+    with Journal(run / "journal.jsonl", start=pytestconfig.stash.get(_START, None)) as journal:
         pytestconfig.stash[JOURNAL] = journal
         pytestconfig.stash[RUN] = run
         journal.record("note", text=seed)

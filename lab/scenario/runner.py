@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
-from lab.errors import LabError, UsageError
+from lab.errors import UsageError
 from lab.journal import Journal
-from lab.scenario import plugin
+from lab.scenario import parallel, plugin
 from lab.scenario.subject import Subject
 
 SUITE = Path(__file__).parent / "suite"
@@ -53,7 +54,7 @@ class _Collector:
         self.journal = journal
         self.run = run
         self.outcomes: dict[str, str] = {}
-        self.first_error: LabError | None = None
+        self.first_error: plugin.Failure | None = None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_configure(self, config: pytest.Config) -> None:
@@ -63,6 +64,7 @@ class _Collector:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         worst = self.outcomes.get(report.nodeid)
+        self.first_error = self.first_error or plugin.failure(report)
         if report.failed:
             self.outcomes[report.nodeid] = "failed" if report.when == "call" else "error"
         elif report.skipped and worst is None:
@@ -70,22 +72,31 @@ class _Collector:
         elif report.when == "call" and worst is None:
             self.outcomes[report.nodeid] = "passed"
 
-    def pytest_exception_interact(self, call: pytest.CallInfo[None]) -> None:
-        error = call.excinfo.value if call.excinfo is not None else None
-        if isinstance(error, LabError) and self.first_error is None:
-            self.first_error = error
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        task = parallel.Task(self.run, self.subject, self.journal.start)
+        node.workerinput[parallel.KEY] = parallel.pack(task)
 
 
 def run(
-    subject: Subject, wanted: Sequence[str], journal: Journal, folder: Path, *, options: Sequence[str] = ()
+    subject: Subject,
+    wanted: Sequence[str],
+    journal: Journal,
+    folder: Path,
+    *,
+    options: Sequence[str] = (),
+    workers: int | None = 1,
 ) -> Outcome:
     """Run scenarios and return how it went; `options` are pytest's own and those of the plugin.
 
+    `workers` processes do the work, each with machines of its own; None chooses for this host and these scenarios.
     JUnit goes to `folder`/junit.xml. Ctrl-C is raised as KeyboardInterrupt after pytest has put everything away.
     """
     collector = _Collector(subject, journal, folder)
+    chosen = paths(wanted)
     arguments = [
-        *paths(wanted),
+        *chosen,
+        *parallel.options(parallel.choose(workers, chosen)),
         f"--junitxml={folder / 'junit.xml'}",
         "-p",
         "no:cacheprovider",
@@ -94,7 +105,10 @@ def run(
         str(INI),
         *options,
     ]
-    status = pytest.main(arguments, plugins=[collector])
+    try:
+        status = pytest.main(arguments, plugins=[collector])
+    finally:
+        parallel.gather(folder, journal)
     if status == pytest.ExitCode.INTERRUPTED:
         raise KeyboardInterrupt
     if status in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.NO_TESTS_COLLECTED, pytest.ExitCode.INTERNAL_ERROR):
@@ -102,4 +116,6 @@ def run(
     count = list(collector.outcomes.values()).count
     error = collector.first_error
     code = 0 if status == 0 else error.exit_code if error is not None else FAILED
-    return Outcome(count("passed"), count("failed"), count("error"), count("skipped"), code, str(error or ""))
+    return Outcome(
+        count("passed"), count("failed"), count("error"), count("skipped"), code, error.text if error else ""
+    )

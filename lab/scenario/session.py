@@ -26,11 +26,17 @@ class Result(msgspec.Struct, frozen=True):
 
 
 def run_scenarios(
-    subject: Subject, wanted: Sequence[str], options: Sequence[str], *, view: Literal["none", "pytest", "live"]
+    subject: Subject,
+    wanted: Sequence[str],
+    options: Sequence[str],
+    *,
+    view: Literal["none", "pytest", "live"],
+    workers: int | None = 1,
 ) -> Result:
     """Run scenarios into a new folder.
 
-    The view is pytest's own terminal, the live view (plain lines where there is no terminal), or none.
+    The view is pytest's own terminal, the live view (plain lines where there is no terminal), or none. `workers` as for
+    runner.run; with several processes the live view gets their events at the end.
     """
     folder = new_run(Settings.from_environment().runs)
     with ExitStack() as stack:
@@ -41,7 +47,7 @@ def run_scenarios(
             stack.enter_context(live_view(journal, folder))
         # pytest must leave the file descriptors alone, or it would swallow the live view
         quiet = [] if view == "pytest" else ["-p", "no:terminal", "--capture=sys"]
-        outcome = runner.run(subject, wanted, journal, folder, options=[*quiet, *options])
+        outcome = runner.run(subject, wanted, journal, folder, options=[*quiet, *options], workers=workers)
         counts = f"{outcome.passed} passed, {outcome.failed} failed, {outcome.errors} errors"
         journal.record("note", text=f"{outcome.error}\n\n{counts}" if outcome.error else counts)
     result = Result(folder, outcome, " ".join(["kvmd-lab", *sys.argv[1:]]))

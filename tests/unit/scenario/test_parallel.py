@@ -1,0 +1,74 @@
+"""Several processes for one run: how many, what they are told, and what becomes of their journals."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from lab.journal import Journal, read
+from lab.scenario import parallel
+from lab.scenario.subject import Subject
+
+pytest_plugins = ["pytester"]
+
+
+@pytest.fixture
+def cores(monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _pid: {0, 1, 2})
+    return 3
+
+
+def test_one_scenario_is_run_by_pytest_itself(cores: int, tmp_path: Path) -> None:
+    own = tmp_path / "test_own.py"
+    own.touch()
+    assert parallel.choose(None, [str(own)]) == 1 < cores
+    assert parallel.options(1) == []
+
+
+def test_several_scenarios_get_a_process_for_each_core(cores: int, tmp_path: Path) -> None:
+    assert parallel.choose(None, [str(tmp_path)]) == cores
+    assert parallel.choose(None, ["one.py", "other.py"]) == cores
+
+
+def test_number_that_was_asked_for_is_taken(cores: int, tmp_path: Path) -> None:
+    assert parallel.choose(cores + 4, [str(tmp_path)]) == cores + 4
+
+
+def test_task_arrives_as_it_was_sent() -> None:
+    subject = Subject(name="6.1", tree=Path("/somewhere"), patches=(Path("one.diff"),), control="lost-write")
+    task = parallel.Task(Path("/runs/1"), subject, 12.5)
+    assert parallel.unpack(parallel.pack(task)) == task
+
+
+def test_journals_are_put_together_in_the_order_of_their_times(tmp_path: Path) -> None:
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        others = [Journal(tmp_path / name / "journal.jsonl", start=journal.start) for name in ("gw0", "gw1")]
+        for number in range(4):
+            others[number % 2].record("note", text=str(number))
+        for other in others:
+            other.close()
+        parallel.gather(tmp_path, journal)
+    found = [(event["worker"], event["text"]) for event in read(tmp_path / "journal.jsonl")]
+    assert found == [("gw0", "0"), ("gw1", "1"), ("gw0", "2"), ("gw1", "3")]
+    assert list(tmp_path.glob("gw*/journal.jsonl")) == []
+
+
+def test_processes_share_the_seed_and_an_error_in_one_gives_the_exit_code(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_it='from lab.errors import GuestFault\ndef test_bad(seed): raise GuestFault("an oops")')
+    program = """
+import sys
+from pathlib import Path
+from lab.journal import Journal, read
+from lab.scenario import runner
+from lab.scenario.subject import Subject
+
+pytest_plugins = ["pytester"]
+run = Path("run")
+with Journal(run / "journal.jsonl") as journal:
+    outcome = runner.run(Subject(), ["test_it.py"], journal, run, options=["-p", "no:terminal"], workers=2)
+print(outcome.exit_code, outcome.failed, outcome.error)
+"""
+    done = pytester.run(sys.executable, "-c", program)
+    done.stdout.fnmatch_lines(["10 1 an oops"])
