@@ -16,7 +16,7 @@ from lab.image.tools import Tools
 
 _UUID = "6b766d64-2d6c-4162-8000-000000000001"
 _TIME = "954806400"  # 2000-04-04, 00:00 UTC
-_MODES = {"b": 0o060600, "c": 0o020600}
+_MODES = {"b": 0o060600, "c": 0o020600, "p": 0o010600}
 _INODES = 128
 # debugfs ends with 0 even when a command failed; these are the lines that it prints when all is well
 _HARMLESS = ("debugfs", "Allocated inode: ")
@@ -50,5 +50,5 @@ def _commands(manifest: Manifest, programs: Mapping[str, Path]) -> Iterator[str]
     for place, (kind, major, minor) in sorted(manifest.nodes.items()):
         folder, _, name = place.rpartition("/")
         yield f"cd {folder or '/'}"
-        yield f"mknod {name} {kind} {major} {minor}"
+        yield f"mknod {name} p" if kind == "p" else f"mknod {name} {kind} {major} {minor}"
         yield f"set_inode_field {name} mode 0{_MODES[kind]:o}"

@@ -11,11 +11,11 @@ from lab.errors import UsageError
 
 _Major = Annotated[int, msgspec.Meta(ge=0, le=255)]
 GuestPath = Annotated[str, msgspec.Meta(pattern=r"^(/[A-Za-z0-9._-]+)+$")]
-Node = tuple[Literal["b", "c"], _Major, _Major]
+Node = tuple[Literal["b", "c", "p"], _Major, _Major]
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Absolute guest paths: of folders, of programs (with their sources' names) and of device nodes."""
+    """Absolute guest paths: of folders, of programs (with their sources' names) and of device nodes and named pipes."""
 
     size_kib: Annotated[int, msgspec.Meta(ge=64, le=65536)]
     folders: tuple[GuestPath, ...]

@@ -260,6 +260,15 @@ class Worker(Task):
         """Change a word of memory."""
         self.request(Op.MEM_POKE, protocol.PAIR.pack(address, value))
 
+    def module_load(self, name: str, data: bytes, words: str = "", deadline: float = MEMORY_SECONDS) -> None:
+        """Load a module, an object file's bytes, into a kernel of 2000; `words` set its numbers: "limit=7 other=9"."""
+        self.write_file(protocol.MODULE_FILE, data, deadline)
+        self.request(Op.MODULE_LOAD, name.encode() + b"\0" + words.encode(), deadline)
+
+    def module_unload(self, name: str, deadline: float = MEMORY_SECONDS) -> None:
+        """Unload a module; a kernel that refuses it gives -EBUSY."""
+        self.request(Op.MODULE_UNLOAD, name.encode(), deadline)
+
     def kvmd_ioctl(self, command: int, argument: bytes, deadline: float = MEMORY_SECONDS) -> bytes:
         """Call an ioctl of the control device (kvmd/kvmdctl.h) and return its structure as the kernel left it."""
         return self.request(Op.KVMD_IOCTL, protocol.WORD.pack(command) + argument, deadline)
@@ -267,6 +276,20 @@ class Worker(Task):
     def kvmd_ioctl_at(self, command: int, address: int) -> None:
         """Call an ioctl of the control device with any address for its structure."""
         self.request(Op.KVMD_IOCTL_AT, protocol.PAIR.pack(command, address))
+
+    def begin_kvmd_rounds(
+        self,
+        rounds: int,
+        size: int,
+        seed: int,
+        *,
+        regions: int = 1,
+        handle: int = protocol.NO_HANDLE,
+        flags: int = 0,
+    ) -> Pending:
+        """Start what `kvmd_rounds` does, and return at once; `rounds_done` waits for it."""
+        payload = protocol.ROUNDS.pack(rounds, handle, flags, regions, size, seed & 0xFFFFFFFF)
+        return self.submit(Op.KVMD_ROUNDS, payload)
 
     def kvmd_rounds(
         self,
@@ -277,12 +300,17 @@ class Worker(Task):
         regions: int = 1,
         handle: int = protocol.NO_HANDLE,
         flags: int = 0,
-        deadline: float = MEMORY_SECONDS,
     ) -> Rounds:
-        """Do `rounds` times what a driver does: (open,) alloc and map `regions` regions, write, look, unmap, free (close).
+        """Do `rounds` times what a driver does: (open,) alloc and map `regions` regions, write, look, free (, close).
 
         Of each region of `size` bytes the first two pages are used. With a `handle`, all rounds use that attachment.
         RefusedError: a call failed, and what its round had was not given back.
         """
-        payload = protocol.ROUNDS.pack(rounds, handle, flags, regions, size, seed & 0xFFFFFFFF)
-        return _unpack(Rounds, protocol.DONE, self.request(Op.KVMD_ROUNDS, payload, deadline))
+        return rounds_done(
+            self.begin_kvmd_rounds(rounds, size, seed, regions=regions, handle=handle, flags=flags), MEMORY_SECONDS
+        )
+
+
+def rounds_done(pending: Pending, deadline: float = MEMORY_SECONDS) -> Rounds:
+    """Wait for rounds that were begun."""
+    return _unpack(Rounds, protocol.DONE, pending.result(deadline))
