@@ -8,18 +8,22 @@ assert refusal(region.free) == "EBUSY"
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TypeVar
 
-from lab.machine.line import RefusedError
+from lab.machine import protocol
+from lab.machine.line import Pending, RefusedError
 from lab.machine.machine import Machine
 from lab.machine.pattern import PAGE_SIZE
+from lab.machine.protocol import Op
 from lab.scenario.kvmd import Attachment, Kvmd, KvmdStats
 
 T = TypeVar("T")
 
+GATE = "/tmp/gate"
+REGIONS = 4  # of each round in a rush
 EAGER = -20  # of a worker that runs before kvmd's threads do, whenever both could
 
 
@@ -28,11 +32,37 @@ def workers(machine: Machine, count: int, nice: int = 0) -> list[Kvmd]:
     return [Kvmd(machine.agent.spawn(nice)) for _ in range(count)]
 
 
-def together(calls: Iterable[Callable[[], T]]) -> list[T]:
-    """Make all calls at once, each in a thread of the host, and return what they return; the first error is raised."""
+@contextmanager
+def under_way(calls: Iterable[Callable[[], T]]) -> Iterator[list[Future[T]]]:
+    """Make all calls at once, each in a thread of the host; the end of the `with` waits for them."""
     wanted = list(calls)
     with ThreadPoolExecutor(len(wanted)) as threads:
-        return [future.result() for future in [threads.submit(call) for call in wanted]]
+        yield [threads.submit(call) for call in wanted]
+
+
+def together(calls: Iterable[Callable[[], T]]) -> list[T]:
+    """Make all calls at once and return what they return; the first error is raised."""
+    with under_way(calls) as futures:
+        return [future.result() for future in futures]
+
+
+def rush(machine: Machine, owners: Sequence[Attachment], rounds: int, seed: int) -> list[Pending]:
+    """Begin rounds of REGIONS small regions each on all attachments at the same moment; `rounds_done` waits for one.
+
+    All processes are there, behind a gate, before the first one starts. The gate is a named pipe: whoever opens it to
+    write waits for a reader, and the agent is the reader that lets all of them in.
+    """
+    at_gate, begun = [], []
+    for number, owner in enumerate(owners):
+        worker = owner.kvmd.worker
+        at_gate.append(worker.submit(Op.WRITE_FILE, protocol.PAIR.pack(0, 0) + GATE.encode() + b"\0"))
+        begun.append(worker.begin_kvmd_rounds(rounds, PAGE_SIZE, seed + number, regions=REGIONS, handle=owner.handle))
+    while not all(pending.done for pending in at_gate):
+        with suppress(RefusedError):  # there is nothing to read
+            machine.agent.request(Op.READ_FILE, protocol.PAIR.pack(0, 1) + GATE.encode())
+    for pending in at_gate:
+        pending.result()
+    return begun
 
 
 def storm(machine: Machine, seed: int) -> None:

@@ -1,0 +1,127 @@
+"""Signals while a driver waits, and clients that are killed in the middle of a call."""
+
+from __future__ import annotations
+
+import random
+import signal
+from collections.abc import Callable
+from functools import partial
+
+from lab.machine.agent import rounds_done
+from lab.machine.machine import Machine
+from lab.machine.pattern import PAGE_SIZE
+from lab.machine.protocol import PAIR, Op
+from lab.scenario.acts import EAGER, attach_to_one_thread, left_over, refusal, rush, storm, together, under_way, workers
+from lab.scenario.kvmd import DEDICATED, Kvmd
+
+SENDERS, ROUNDS = 22, 30
+
+
+def test_signal_during_a_wait_loses_neither_slot_nor_mapping(lab_machine: Machine, kvmd: Kvmd, seed: int) -> None:
+    """Processes that wait for a slot, or for an answer, are stopped and continued all the time; nothing gets lost.
+
+    In the RFC a signal made the sender leave while its command was still queued: the slot was given to the next one,
+    the mapping that the command made belonged to nobody. Now a signal ends only the wait for a slot, when nothing
+    has happened yet; the call can just be made again. Afterwards all slots are there: the same crowd gets through.
+    """
+    draw = random.Random(seed)
+    agent = lab_machine.agent
+    owners = attach_to_one_thread(workers(lab_machine, SENDERS, EAGER))
+    before = kvmd.stats()
+    rushing = rush(lab_machine, owners, ROUNDS, seed)
+    while not all(one.done for one in rushing):
+        some = draw.sample([owner.kvmd.worker.task for owner in owners], 8)
+        for what in (signal.SIGSTOP, signal.SIGCONT):
+            for sent in [agent.submit(Op.KILL, PAIR.pack(number, what)) for number in some]:
+                sent.result()
+    said = [rounds_done(one) for one in rushing]
+    after = kvmd.stats()
+    assert [(one.done, one.wrong) for one in said] == [(ROUNDS, 0)] * SENDERS
+    interrupted = sum(one.interrupted for one in said)
+    assert after.refused - before.refused == interrupted
+    assert interrupted > 0
+    assert (after.regions, after.maps) == (before.regions, before.maps)
+    assert [rounds_done(one).done for one in rush(lab_machine, owners, 3, seed)] == [3] * SENDERS
+    together(owner.close for owner in owners)
+    assert left_over(kvmd.stats()) == {}
+
+
+def test_killed_senders_leave_no_trace(lab_machine: Machine, kvmd: Kvmd, seed: int) -> None:
+    """22 processes are killed while they fill a thread's queue and wait for it: the thread serves on, and is empty.
+
+    Nobody is left to read the answers. A slot that a dead process took with it would be missed by the crowd that
+    comes next.
+    """
+    draw = random.Random(seed)
+    agent = lab_machine.agent
+    with kvmd.open() as vmd, vmd.alloc(16 * PAGE_SIZE) as region:
+        region.fill(seed)
+        for _ in range(2):
+            owners = attach_to_one_thread([kvmd, *workers(lab_machine, SENDERS, EAGER)])
+            busy = owners[1:]
+            rushing = rush(lab_machine, busy, 10 * ROUNDS, seed)
+            _let_run(lab_machine, draw.randrange(10))
+            for owner in draw.sample(busy, SENDERS):
+                agent.kill(owner.kvmd.worker.task)
+            said = [refusal(one.result) for one in rushing]
+            assert "ECHILD" in said
+            assert set(said) <= {"ECHILD", ""}
+            for owner in busy:
+                assert agent.reap(owner.kvmd.worker.task) == signal.SIGKILL
+            owners[0].close()
+            left = kvmd.stats()
+            assert (left.attachments, left.regions, left.maps, left.mapped_pages) == (1, 1, 0, 0)
+        assert region.verify(seed).bad_words == 0
+    assert left_over(kvmd.stats()) == {}
+
+
+def _let_run(machine: Machine, turns: int) -> None:
+    """Let the guest run for some round trips to its agent."""
+    for _ in range(turns):
+        machine.agent.ping()
+
+
+def test_killed_clients_give_everything_back(lab_machine: Machine, kvmd: Kvmd, seed: int) -> None:
+    """A process that is killed in the middle of alloc, map, fill or verify gives back memory, maps, swap and threads.
+
+    Closing the device is the last thing that a process does, whatever ended it; nobody else would clean up. The moments
+    are drawn. A map that is being made when the signal comes is the hard case: half of its pages are held.
+    """
+    draw = random.Random(seed)
+    agent = lab_machine.agent
+    threads = kvmd.stats().threads
+    size = lab_machine.spec.ram_mib // 2 << 20
+    with kvmd.open() as vmd, vmd.alloc(16 * PAGE_SIZE) as region:
+        region.fill(seed)
+        swap_before = _used_swap(lab_machine, seed)
+        for turn in range(4):
+            devices = workers(lab_machine, 4)
+            regions = [device.open(DEDICATED if draw.random() < 0.5 else 0).alloc(size) for device in devices[:2]]
+            maps = [each.map(size=64 * PAGE_SIZE) for each in regions]
+            assert kvmd.stats().maps == len(maps)
+            acts: list[Callable[[], object]] = [
+                *(partial(each.fill, seed + turn) for each in regions),
+                *(
+                    partial(device.worker.kvmd_rounds, 300, 12 << 20, seed, flags=flags)
+                    for flags, device in zip((0, DEDICATED), devices[2:], strict=True)
+                ),
+            ]
+            with under_way(partial(refusal, act) for act in acts) as calls:
+                _let_run(lab_machine, draw.randrange(60))
+                for device in draw.sample(devices, len(devices)):
+                    agent.kill(device.worker.task)
+                assert {call.result() for call in calls} <= {"ECHILD", ""}
+            for device in devices:
+                assert agent.reap(device.worker.task) == signal.SIGKILL
+            left = kvmd.stats()
+            assert (left.threads, left.attachments, left.regions, left.maps, left.mapped_pages) == (threads, 1, 1, 0, 0)
+        assert region.verify(seed).bad_words == 0
+    assert left_over(kvmd.stats()) == {}
+    assert _used_swap(lab_machine, seed) <= swap_before + 64 * PAGE_SIZE
+
+
+def _used_swap(machine: Machine, seed: int) -> int:
+    """Return the bytes in swap after a storm: a slot of the swap cache is free only when its page is wanted."""
+    storm(machine, seed)
+    info = machine.agent.sysinfo()
+    return (info.totalswap - info.freeswap) * info.mem_unit
