@@ -121,6 +121,7 @@ static inline int sys_open(const char *path, int flags, int mode) { return SYS3(
 static inline int sys_close(int fd) { return SYS1(NR_close, fd); }
 static inline int sys_lseek(int fd, u32 offset) { return SYS3(NR_lseek, fd, offset, 0); }
 static inline int sys_dup2(int from, int to) { return SYS2(NR_dup2, from, to); }
+static inline int sys_fork(void) { return SYS0(NR_fork); }
 static inline int sys_pipe(int ends[2]) { return SYS1(NR_pipe, ends); }
 static inline int sys_fcntl(int fd, int what, int value) { return SYS3(NR_fcntl, fd, what, value); }
 static inline int sys_ioctl(int fd, u32 what, void *data) { return SYS3(NR_ioctl, fd, what, data); }

@@ -58,6 +58,7 @@ class Op(IntEnum):
     KVMD_IOCTL = 0x40  # cmd, a structure of kvmdctl.h -> the structure; status is the ioctl's
     KVMD_IOCTL_AT = 0x41  # cmd, address of the structure, good or bad; status is the ioctl's
     KVMD_ROUNDS = 0x42  # ROUNDS: a driver's life, `rounds` times -> DONE; status: of the first call that failed
+    COST = 0x48  # COST: what COST_*, rounds, handle, address of a region -> u64 ticks of the time stamp counter
 
 
 AGENT_ONLY = frozenset({Op.STATS, Op.SPAWN, Op.REAP, Op.KILL, Op.REBOOT})
@@ -70,6 +71,8 @@ WRITE_TRUNCATE = 2
 SPAWN_LOCKED = 1  # all the worker's memory is locked, as the agent's is
 # KVMD_ROUNDS
 NO_HANDLE = 0xFFFFFFFF  # open (with the flags) and close in each round
+# COST
+COST_FAULT, COST_PIPE, COST_MAP, COST_COMMAND = range(4)
 # REBOOT
 HALT, RESTART, POWER_OFF = 0, 1, 2
 
@@ -82,6 +85,7 @@ MEMORY = struct.Struct("<IIII")  # address, bytes, seed, first page
 VERDICT = struct.Struct("<IIII")  # bad words, address of the first one, expected, found
 ROUNDS = struct.Struct("<IIIIII")  # rounds, handle, flags of open, regions in a round (at most 8), bytes, seed
 DONE = struct.Struct("<III")  # rounds done, wrong words, calls made again because of a signal
+COST = struct.Struct("<IIII")
 STATS = struct.Struct("<IIIIIIII")
 STATS_FIELDS = ("frames", "dropped", "skipped", "requests", "refused", "tasks", "pid", "locked_kib")
 SYSINFO = struct.Struct("<12I")

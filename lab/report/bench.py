@@ -18,8 +18,10 @@ from lab.build.config import configure, parse
 from lab.build.era import era_of
 from lab.build.make import depend, make
 from lab.build.toolchain import toolchain
+from lab.errors import UsageError
 from lab.journal import Journal
 from lab.machine import protocol
+from lab.machine.agent import MEMORY_SECONDS, Worker
 from lab.machine.machine import Machine
 from lab.machine.spec import MachineSpec
 from lab.scenario.kvmd import Kvmd
@@ -28,6 +30,9 @@ from lab.scenario.workbench import Workbench
 ROUNDS = 20
 COLD_ROUNDS = 10  # half a minute each
 PINGS = 2000
+CALLS = 500
+COST_ROUNDS = 5  # all but equal
+PAGE = 4096
 Tell = Callable[[str], None]
 
 
@@ -85,8 +90,7 @@ class _Bench:
                     self._cold(mine, whole)
         yield _figure("build, cold", whole, None)
         yield _figure("bare make of the same tree", bare, None)
-        ratios = [ours / theirs for ours, theirs in zip(whole, bare, strict=True)]
-        yield _figure("build, cold, against bare make", ratios, 1.1, "times")
+        yield _figure("build, cold, against bare make", _ratios(whole, bare), 1.1, "times")
 
     def _bare_make(self, folder: Path, config: str, values: list[float]) -> None:
         bench, work, log = self.bench, folder / "bare", folder / "bare.log"
@@ -165,6 +169,34 @@ class _Bench:
                 machine.agent.ping()
         return [1e3 * value for value in values]
 
+    def cost(self) -> Iterator[Figure]:
+        """What calls of kvmd cost the guest, in its instructions, against what a user process pays."""
+        machine = self.bench.machine(self.spec)
+        worker = machine.agent.spawn()
+        with Kvmd(worker).open() as vmd, vmd.alloc(PAGE) as region:
+            region.map().unmap()  # the page is in RAM from now on
+            place = (vmd.handle, region.address)
+            values = {
+                what: [self._instructions(worker, what, *place) for _ in range(COST_ROUNDS)]
+                for what in (protocol.COST_FAULT, protocol.COST_PIPE, protocol.COST_MAP, protocol.COST_COMMAND)
+            }
+        fault, pipe, maps, command = values.values()
+        halves = [pair / 2 for pair in command]  # a round is two commands
+        yield _figure("fault of an anonymous page", fault, None, "instr")
+        yield _figure("kvmd_map + kvmd_unmap of a resident page", maps, None, "instr")
+        yield _figure("the same, against the fault", _ratios(maps, fault), 1.5, "times")
+        yield _figure("round trip through two pipes", pipe, None, "instr")
+        yield _figure("a command of kvmd", halves, None, "instr")
+        yield _figure("the same, against the pipes", _ratios(halves, pipe), 1.5, "times")
+
+    def _instructions(self, worker: Worker, what: int, handle: int, address: int) -> float:
+        """Return the instructions of one call, counted by virtual time."""
+        if self.spec.icount_shift is None:
+            raise UsageError("instructions are counted by virtual time", hint="give the machine an icount shift")
+        request = protocol.COST.pack(what, CALLS, handle, address)
+        ticks = int.from_bytes(worker.request(protocol.Op.COST, request, MEMORY_SECONDS)[:8], "little")
+        return ticks / CALLS / (1 << self.spec.icount_shift)
+
     def regions(self) -> Iterator[Figure]:
         """The scenario kvmd_regions, after restore, each time with another seed."""
         from lab.scenario.suite.test_kvmd_regions import test_kvmd_regions
@@ -178,6 +210,10 @@ class _Bench:
         yield _figure("scenario kvmd_regions", values, 1.5)
 
 
+def _ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
+    return [mine / other for mine, other in zip(ours, theirs, strict=True)]
+
+
 def _quantiles(name: str, values: list[float]) -> Iterator[Figure]:
     cuts = statistics.quantiles(values, n=100)
     yield Figure(f"{name}, median", statistics.median(values), 1.0, "ms", len(values), max(values))
@@ -187,10 +223,8 @@ def _quantiles(name: str, values: list[float]) -> Iterator[Figure]:
 def measure(bench: Workbench, *, cpus: int, only: Sequence[str], tell: Tell) -> list[Figure]:
     """Measure all figures, or those whose group is named in `only`: build_cold, build_warm, boot, ..."""
     found = _Bench(bench, cpus)
-    groups = {
-        group.__name__: group
-        for group in (found.build_warm, found.boot, found.restore, found.round_trip, found.regions, found.build_cold)
-    }
+    quick = (found.build_warm, found.boot, found.restore, found.round_trip, found.cost, found.regions)
+    groups = {group.__name__: group for group in (*quick, found.build_cold)}
     figures = []
     for name in only or groups:
         tell(f"measuring {name} ...")
