@@ -23,9 +23,10 @@ def installs_header(record: Record) -> bool:
 
 def put_back(header: bytes, control: str) -> bytes:
     """Return the header with a defect chosen; ConfigError if it knows none of that name."""
-    name = constant(control).encode()
-    chosen, count = _CHOICE.subn(b"#define KVMD_CONTROL " + name, header)
-    if count != 1 or not re.search(rb"^\t" + name + rb",?$", header, re.MULTILINE):
+    name = constant(control)
+    chosen, count = _CHOICE.subn(f"#define KVMD_CONTROL {name}".encode(), header)
+    known = re.findall(r"^\t(KVMD_CONTROL_\w+),?$", header.decode(), re.MULTILINE)
+    if count != 1 or name not in known or control == "none":
         raise ConfigError(
             f"{HEADER} knows no defect {control!r}", doing="choosing a control", hint="kvmd-lab controls --list"
         )

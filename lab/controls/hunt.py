@@ -11,7 +11,7 @@ import msgspec
 
 from lab import build
 from lab.controls.table import Control
-from lab.controls.trial import Seen, Trial
+from lab.controls.trial import NO_REPORT, Seen, Trial
 from lab.errors import CompileError, UsageError
 from lab.scenario import runner
 from lab.scenario.workbench import Workbench
@@ -66,9 +66,10 @@ class Trials:
         subject = self.bench.subject
         given = {"--kernel": subject.name, "--tree": subject.tree, "--cc": subject.cc, "--control": control}
         options = [f"{option}={value}" for option, value in given.items() if value is not None]
-        argv = ["run", *paths(scenarios), f"--cpus={self.cpus}", f"--seed={SEED}", "--json", *options]
+        workers = self.workers if control is None else 1
+        argv = ["run", *paths(scenarios), f"--cpus={self.cpus}", f"--seed={SEED}", f"--workers={workers}", "--json"]
         environment = {"KVMD_LAB_PATIENCE": str(self.patience)}
-        return Trial(argv, self.folder / (control or "none"), environment, deadline)
+        return Trial([*argv, *options], self.folder / (control or "none"), environment, deadline)
 
 
 def paths(scenarios: Sequence[str]) -> list[str]:
@@ -84,11 +85,11 @@ def paths(scenarios: Sequence[str]) -> list[str]:
 def hunt(controls: Sequence[Control], trials: Trials, tell: Callable[[Verdict], None]) -> list[Verdict]:
     """Try each control and return the verdicts in the controls' order; `tell` gets each as soon as it is there.
 
-    One is built while others run. UsageError: a scenario that does not exist. SubjectError: the ordinary kernel does
-    not build.
+    One is built while others run. UsageError: a scenario that does not exist, and no report on the ordinary kernel.
+    SubjectError: the ordinary kernel does not build.
     """
     paths([control.scenario for control in controls])
-    sound = _sound(controls, trials)
+    sick = _sick(controls, trials)
     verdicts: dict[str, Verdict] = {}
 
     def note(control: Control, result: Result, seconds: float, said: str) -> None:
@@ -119,8 +120,8 @@ def hunt(controls: Sequence[Control], trials: Trials, tell: Callable[[Verdict], 
                     running[0][1].wait(_LOOK)
 
         for control in controls:
-            if control.scenario not in sound:
-                note(control, "void", 0.0, "its scenario does not pass without any defect")
+            if control.scenario in sick:
+                note(control, "void", 0.0, f"without any defect: {sick[control.scenario]}")
                 continue
             try:
                 trials.build(control.id)
@@ -133,8 +134,8 @@ def hunt(controls: Sequence[Control], trials: Trials, tell: Callable[[Verdict], 
     return [verdicts[control.id] for control in controls]
 
 
-def _sound(controls: Sequence[Control], trials: Trials) -> set[str]:
-    """Return the scenarios that pass on the ordinary kernel."""
+def _sick(controls: Sequence[Control], trials: Trials) -> dict[str, str]:
+    """Return the scenarios that do not pass on the ordinary kernel, with what they say."""
     wanted = [control.scenario for control in controls]
     if not wanted:
         raise UsageError("no control can show on this kernel", doing="looking for controls")
@@ -143,8 +144,15 @@ def _sound(controls: Sequence[Control], trials: Trials) -> set[str]:
         while not trial.over:
             trial.wait(_LOOK)
         seen = trial.seen()
+    if not seen.ended or NO_REPORT in seen.errors:
+        raise UsageError(
+            seen.errors.get(NO_REPORT, "no end in time"),
+            doing="running the scenarios without any defect",
+            log=trial.folder / "words.log",
+            hint="kvmd-lab run must pass first",
+        )
     broken = {**seen.failed, **seen.errors}
-    return {name for name in wanted if name in seen.passed and name not in broken}
+    return {name: broken.get(name, "it was left out") for name in wanted if name in broken or name not in seen.passed}
 
 
 def judge(control: Control, seen: Seen, seconds: float) -> tuple[Result, float, str]:

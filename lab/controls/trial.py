@@ -17,6 +17,7 @@ import msgspec
 
 from lab.process import die_with_parent
 
+NO_REPORT = "(the run)"  # the name under which a run without any test tells why
 _GONE_SECONDS = 10.0
 
 
@@ -88,7 +89,7 @@ class Trial:
         failed = {_name(case): _sentence(part) for case in cases for part in case.iter("failure")}
         errors = {_name(case): _sentence(part) for case in cases for part in case.iter("error")}
         if ended and not cases:
-            errors["(the run)"] = self._last_words()
+            errors[NO_REPORT] = self._last_words()
         return Seen(ended, tuple(passed), failed, errors)
 
     def _last_words(self) -> str:

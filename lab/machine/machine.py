@@ -249,7 +249,7 @@ class Machine:
             self._journal.record("note", text=f"by hand: {self.by_hand()}")
             self._start(Overlays.empty(settings.cache, self.spec, self.parts))
             try:
-                self.console.wait_for(READY, min(self._deadline, self.settings.patience))
+                self.console.wait_for(READY, self._deadline)
                 self.agent.ping()
             except GuestReset as error:
                 raise BootError(error.what, doing="booting", seen=error.seen, hint=error.hint) from error

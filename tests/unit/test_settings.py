@@ -31,6 +31,7 @@ def test_variables_that_are_set_are_taken(tmp_path: Path, monkeypatch: pytest.Mo
             "KVMD_LAB_CC": "gcc-11",
             "KVMD_LAB_QEMU": "/opt/qemu",
             "KVMD_LAB_JOBS": "7",
+            "KVMD_LAB_PATIENCE": "9",
         }
     )
     assert settings == Settings(
@@ -41,11 +42,12 @@ def test_variables_that_are_set_are_taken(tmp_path: Path, monkeypatch: pytest.Mo
         cc="gcc-11",
         qemu="/opt/qemu",
         jobs=7,
+        patience=9.0,
     )
 
 
 def test_variables_set_to_nothing_count_as_unset() -> None:
-    names = ("CACHE", "RUNS", "TREES", "MIRRORS", "CC", "QEMU", "JOBS")
+    names = ("CACHE", "RUNS", "TREES", "MIRRORS", "CC", "QEMU", "JOBS", "PATIENCE")
     assert Settings.from_environment({f"KVMD_LAB_{name}": "" for name in names}) == Settings.from_environment({})
 
 
@@ -53,3 +55,9 @@ def test_variables_set_to_nothing_count_as_unset() -> None:
 def test_jobs_that_are_no_positive_number_are_a_usage_error(jobs: str) -> None:
     with pytest.raises(UsageError, match="KVMD_LAB_JOBS"):
         Settings.from_environment({"KVMD_LAB_JOBS": jobs})
+
+
+@pytest.mark.parametrize("patience", ["0", "-1", "long", "1.5"])
+def test_patience_that_is_no_positive_number_is_a_usage_error(patience: str) -> None:
+    with pytest.raises(UsageError, match="KVMD_LAB_PATIENCE"):
+        Settings.from_environment({"KVMD_LAB_PATIENCE": patience})

@@ -79,7 +79,7 @@ def test_mistake_in_kvmd_is_a_compile_error_and_mended_compiles_that_file_alone(
     edit(bench.ledger / "kvmd" / "kvmd.c", "return 41;", "return 43 +;")
     with pytest.raises(CompileError, match="make bzImage failed") as caught:
         bench.build()
-    assert any("kvmd.c:7:" in line and "error:" in line for line in caught.value.seen)
+    assert any("kvmd.c:10:" in line and "error:" in line for line in caught.value.seen)
     assert caught.value.log is not None
     assert "return 43 +;" in caught.value.log.read_text()
     assert bench.entries("kernels") == before

@@ -1,0 +1,10 @@
+#ifndef _TOY_KVMD_CONTROL_H
+#define _TOY_KVMD_CONTROL_H
+enum toy_defect {
+	KVMD_CONTROL_NONE,
+	KVMD_CONTROL_WRONG_ANSWER,
+	KVMD_CONTROL_LATE_ANSWER
+};
+#define KVMD_CONTROL KVMD_CONTROL_NONE
+#define kvmd_control(defect) (KVMD_CONTROL == KVMD_CONTROL_##defect)
+#endif
