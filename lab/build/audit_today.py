@@ -22,7 +22,7 @@ _TABLES = (
 )
 _CONSOLE = ("__con_initcall_start", "__con_initcall_end")  # declared like initcalls, kept apart
 _EXCEPTION = struct.Struct("<iii")  # each an offset from its own place: instruction, fixup; then flags
-_KVMD = ("kvmd_init", "kvmdctl_init", "kvmd_open", "kvmd_alloc", "kvmd_map", "kvmd_unmap", "kvmd_free", "kvmd_close")
+_KVMD = ("kvmd_init", "kvmdctl_start", "kvmd_open", "kvmd_alloc", "kvmd_map", "kvmd_unmap", "kvmd_free", "kvmd_close")
 
 
 def audit_today(tree: Path, *, kvmd: bool) -> Audit:
