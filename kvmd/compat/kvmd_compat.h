@@ -65,8 +65,8 @@ void kvmd_compat_enter_mm(struct mm_struct *mm);
 unsigned long kvmd_compat_mmap(struct file *file, unsigned long addr, unsigned long len, unsigned long prot,
 			       unsigned long flags, unsigned long pgoff);
 int kvmd_compat_munmap(unsigned long addr, size_t len);
-unsigned long kvmd_compat_mremap(unsigned long addr, unsigned long old_len, unsigned long new_len, unsigned long flags,
-				 unsigned long new_addr);
+asmlinkage unsigned long kvmd_compat_mremap(unsigned long addr, unsigned long old_len, unsigned long new_len,
+					    unsigned long flags, unsigned long new_addr);
 void kvmd_compat_zap(struct mm_struct *mm, unsigned long addr, unsigned long size);
 
 /* A character device's operations, as far as kvmd's driver has them: chrdev.c. */

@@ -131,8 +131,8 @@ void kvmd_compat_zap(struct mm_struct *mm, unsigned long addr, unsigned long siz
 extern long __ia32_sys_mremap(const struct pt_regs *regs);
 
 /* Make a mapping of the caller's larger, or move it, as a program would: the address, or a negative error. */
-unsigned long kvmd_compat_mremap(unsigned long addr, unsigned long old_len, unsigned long new_len, unsigned long flags,
-				 unsigned long new_addr)
+asmlinkage unsigned long kvmd_compat_mremap(unsigned long addr, unsigned long old_len, unsigned long new_len,
+					    unsigned long flags, unsigned long new_addr)
 {
 	struct pt_regs regs = { .bx = addr, .cx = old_len, .dx = new_len, .si = flags, .di = new_addr };
 
