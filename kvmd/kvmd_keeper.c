@@ -95,6 +95,32 @@ void kvmd_keeper_reap(struct kvmd_server *server)
 	kvmd_ask(KVMD_JOB_REAP, server);
 }
 
+/* Start the keeper and end: it is left to process 1 then, which reaps it, whoever loads and unloads kvmd. */
+static int kvmd_starter(void *unused)
+{
+	job.result = kernel_thread(kvmd_keeper, NULL, KVMD_CLONE);
+	return 0;
+}
+
+/* Wait for a child that is about to end, in a process whose signals are not ours to take. */
+static void kvmd_reap_unnoticed(int pid)
+{
+	sigset_t before;
+
+	spin_lock_irq(&current->sigmask_lock);
+	before = current->blocked;
+	sigfillset(&current->blocked);
+	recalc_sigpending(current);
+	spin_unlock_irq(&current->sigmask_lock);
+
+	kvmd_reap(pid);
+
+	spin_lock_irq(&current->sigmask_lock);
+	current->blocked = before;
+	recalc_sigpending(current);
+	spin_unlock_irq(&current->sigmask_lock);
+}
+
 int __init kvmd_keeper_start(void)
 {
 	int pid;
@@ -102,8 +128,11 @@ int __init kvmd_keeper_start(void)
 	init_MUTEX(&job.one);
 	init_MUTEX_LOCKED(&job.asked);
 	init_MUTEX_LOCKED(&job.answered);
-	pid = kernel_thread(kvmd_keeper, NULL, KVMD_CLONE);
-	return pid < 0 ? pid : 0;
+	pid = kernel_thread(kvmd_starter, NULL, KVMD_CLONE);
+	if (pid < 0)
+		return pid;
+	kvmd_reap_unnoticed(pid);
+	return job.result < 0 ? job.result : 0;
 }
 
 /* No thread is left that it would be the parent of. */
