@@ -14,13 +14,13 @@ enum {
 	NR_lseek = 19, NR_getpid = 20, NR_mount = 21, NR_nice = 34, NR_sync = 36, NR_kill = 37, NR_pipe = 42,
 	NR_times = 43, NR_signal = 48, NR_ioctl = 54, NR_fcntl = 55, NR_dup2 = 63, NR_gettimeofday = 78,
 	NR_swapon = 87, NR_reboot = 88, NR_mmap = 90, NR_munmap = 91, NR_wait4 = 114, NR_swapoff = 115,
-	NR_sysinfo = 116, NR_getdents = 141, NR_mlock = 150, NR_mlockall = 152, NR_sched_setscheduler = 156,
-	NR_poll = 168, NR_vfork = 190,
+	NR_sysinfo = 116, NR_create_module = 127, NR_init_module = 128, NR_delete_module = 129, NR_getdents = 141,
+	NR_mlock = 150, NR_mlockall = 152, NR_sched_setscheduler = 156, NR_query_module = 167, NR_poll = 168, NR_vfork = 190,
 };
 
 enum {
-	EPERM = 1, ENOENT = 2, ESRCH = 3, EINTR = 4, EAGAIN = 11, EBUSY = 16, ECHILD = 10, EINVAL = 22, ENAMETOOLONG = 36,
-	ENOSYS = 38, EMSGSIZE = 90,
+	EPERM = 1, ENOENT = 2, ESRCH = 3, EINTR = 4, ENOEXEC = 8, EAGAIN = 11, EBUSY = 16, ECHILD = 10, EINVAL = 22,
+	ENAMETOOLONG = 36, ENOSYS = 38, EMSGSIZE = 90,
 };
 
 enum { O_RDONLY = 0, O_WRONLY = 1, O_RDWR = 2, O_CREAT = 0100, O_NOCTTY = 0400, O_TRUNC = 01000, O_NONBLOCK = 04000 };
@@ -30,6 +30,7 @@ enum { POLLIN = 1, POLLOUT = 4, POLLERR = 8, POLLHUP = 16 };
 enum { PROT_READ = 1, PROT_WRITE = 2, MAP_PRIVATE = 2, MAP_ANONYMOUS = 32 };
 enum { MCL_CURRENT = 1, MCL_FUTURE = 2 };
 enum { SCHED_OTHER = 0, SCHED_FIFO = 1 };
+enum { QM_SYMBOLS = 4 };
 
 /* ioctls of terminals */
 enum { TCSETS = 0x5402, TCSBRK = 0x5409, TCFLSH = 0x540b, TIOCGSERIAL = 0x541e, TIOCSSERIAL = 0x541f };
@@ -142,6 +143,16 @@ static inline int sys_swapoff(const char *path) { return SYS1(NR_swapoff, path);
 static inline int sys_sync(void) { return SYS0(NR_sync); }
 static inline int sys_sysinfo(struct sysinfo *info) { return SYS1(NR_sysinfo, info); }
 static inline int sys_gettimeofday(struct timeval *now) { return SYS2(NR_gettimeofday, now, 0); }
+
+/* the module calls of kernels up to 2.4; create_module gives an address */
+static inline u32 sys_create_module(const char *name, u32 size) { return (u32)SYS2(NR_create_module, name, size); }
+static inline int sys_init_module(const char *name, void *image) { return SYS2(NR_init_module, name, image); }
+static inline int sys_delete_module(const char *name) { return SYS1(NR_delete_module, name); }
+static inline int sys_query_module(const char *name, int what, void *buffer, u32 size, u32 *done)
+{
+	return SYS5(NR_query_module, name, what, buffer, size, done);
+}
+
 static inline u32 sys_times(struct tms *times) { return (u32)SYS1(NR_times, times); }
 
 static inline int sys_mount(const char *source, const char *target, const char *type)

@@ -36,7 +36,9 @@ static const struct operation worker_ops[] = {
 
 static void serve(const struct frame *frame)
 {
-	static const struct operation *const lists[] = { worker_ops, memory_ops, kvmd_ops, cost_ops, file_ops, system_ops, 0 };
+	static const struct operation *const lists[] = {
+		worker_ops, memory_ops, kvmd_ops, cost_ops, module_ops, file_ops, system_ops, 0,
+	};
 	u32 size = answer(lists, frame, io.reply);
 
 	/* whole or not at all: a frame is smaller than PIPE_BUF */

@@ -4,6 +4,6 @@
 
 #include "request.h"
 
-extern const struct operation memory_ops[], kvmd_ops[];
+extern const struct operation memory_ops[], kvmd_ops[], module_ops[];
 
 #endif /* WORKER_H */

@@ -35,6 +35,7 @@ from lab.source import Tree
 from lab.version import KernelVersion, VersionRange
 
 _WAY = "2"  # of building: another number, and nothing that was built in the old way is found any more
+_MODULE = "mm/kvmd-module.o"  # there when kvmd was built to be loaded
 _BUILDING = ".kvmd-lab-building"  # there while make works: a tree that still has it was left in the middle
 
 
@@ -283,6 +284,8 @@ class _Job:
             "System.map": "System.map",
             ".config": "config",
         }
+        if (work / _MODULE).exists():
+            names[_MODULE] = "kvmd.o"
         for source, name in names.items():
             shutil.copyfile(work / source, target / name)
         shutil.copyfile(log, target / "build.log")

@@ -260,9 +260,14 @@ class Worker(Task):
         """Change a word of memory."""
         self.request(Op.MEM_POKE, protocol.PAIR.pack(address, value))
 
-    def module_load(self, name: str, data: bytes, words: str = "", deadline: float = MEMORY_SECONDS) -> None:
-        """Load a module, an object file's bytes, into a kernel of 2000; `words` set its numbers: "limit=7 other=9"."""
-        self.write_file(protocol.MODULE_FILE, data, deadline)
+    def module_send(self, data: bytes, deadline: float = MEMORY_SECONDS) -> None:
+        """Give the worker an object file's bytes; it keeps them."""
+        for offset in range(0, len(data), _CHUNK):
+            piece = protocol.WORD.pack(offset) + data[offset : offset + _CHUNK]
+            self.request(Op.MODULE_DATA, piece, deadline)
+
+    def module_load(self, name: str, words: str = "", deadline: float = MEMORY_SECONDS) -> None:
+        """Load the object as a module, into a kernel of 2000; `words` set its numbers: "limit=7 other=9"."""
         self.request(Op.MODULE_LOAD, name.encode() + b"\0" + words.encode(), deadline)
 
     def module_unload(self, name: str, deadline: float = MEMORY_SECONDS) -> None:

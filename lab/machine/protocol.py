@@ -59,6 +59,9 @@ class Op(IntEnum):
     KVMD_IOCTL_AT = 0x41  # cmd, address of the structure, good or bad; status is the ioctl's
     KVMD_ROUNDS = 0x42  # ROUNDS: a driver's life, `rounds` times -> DONE; status: of the first call that failed
     COST = 0x48  # COST: what COST_*, rounds, handle, address of a region -> u64 ticks of the time stamp counter
+    MODULE_DATA = 0x50  # offset, bytes of an object file, which ends with them
+    MODULE_LOAD = 0x51  # name, NUL, words like `limit=7`: load that object as a module, on kernels of 2000
+    MODULE_UNLOAD = 0x52  # name
 
 
 AGENT_ONLY = frozenset({Op.STATS, Op.SPAWN, Op.REAP, Op.KILL, Op.REBOOT})
