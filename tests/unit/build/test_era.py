@@ -94,7 +94,7 @@ WHOLE = {
     "console": "__con_initcall_start: __initcall__c: .long 0\n __con_initcall_end:\n",
     "setup": "__setup_start: .long __setup_str_x, 0, 0\n __setup_end: __setup_str_x:\n",
     "kvmd": "".join(
-        f"kvmd{name}: nop\n" for name in ["_init", "ctl_init", "_open", "_alloc", "_map", "_unmap", "_free", "_close"]
+        f"kvmd{name}: nop\n" for name in ["_init", "ctl_start", "_open", "_alloc", "_map", "_unmap", "_free", "_close"]
     ),
     "exceptions": '.section __ex_table,"a"\n .long 0x100, 0, 0\n .long 0x100, 0, 0\n',
 }

@@ -212,5 +212,5 @@ def test_each_operation_is_served_where_the_table_says() -> None:
     agent_only = {op.name for op in protocol.AGENT_ONLY}
     worker_only = {op.name for op in protocol.WORKER_ONLY}
     assert served("agent.c", "tasks.c") - {"PING"} == agent_only
-    assert served("worker.c", "memory.c", "control.c") - {"PING"} == worker_only
+    assert served("worker.c", "memory.c", "control.c", "cost.c", "module.c") - {"PING"} == worker_only
     assert both == {op.name for op in protocol.Op} - agent_only - worker_only
