@@ -87,8 +87,8 @@ def test_changed_include_lines_of_kvmd_make_a_fresh_work_tree(bench: Bench, tmp_
 def test_patch_of_kvmd_survives_a_later_change_of_kvmd(bench: Bench, tmp_path: Path) -> None:
     own = bench.own_ledger(tmp_path / "ledger")
     patch = tmp_path / "mine.patch"
-    lines = " int kvmd_answer(void)\n {\n-\treturn 41;\n+\treturn 4343;\n }\n"
-    patch.write_text(f"--- a/mm/kvmd.c\n+++ b/mm/kvmd.c\n@@ -5,4 +5,4 @@\n{lines}")
+    lines = " \t\treturn 666666;\n-\treturn 41;\n+\treturn 4343;\n }\n"
+    patch.write_text(f"--- a/mm/kvmd.c\n+++ b/mm/kvmd.c\n@@ -9,3 +9,3 @@\n{lines}")
     for change in ("", "/* a comment */\n"):
         source = own.ledger / "kvmd" / "kvmd.c"
         source.write_text(source.read_text() + change)
