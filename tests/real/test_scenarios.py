@@ -70,6 +70,6 @@ def test_interrupted_scenario_leaves_no_machine(real_tree: Tree, tmp_path: Path)
 
 
 def test_two_runs_at_once_do_not_meet(real_tree: Tree, tmp_path: Path) -> None:
-    one, other = two_runs(tmp_path, f"--tree={real_tree.path}")
+    one, other = two_runs(tmp_path, "boot", f"--tree={real_tree.path}")
     assert one["folder"] != other["folder"]
     assert one["outcome"] == other["outcome"]
