@@ -44,11 +44,11 @@
  *
  * SPDX-License-Identifier: GPL-2.0-only
  */
-#include <linux/module.h>
-#include <linux/init.h>
-#include <linux/mm.h>
-#include <linux/malloc.h>
 #include <linux/errno.h>
+#include <linux/init.h>
+#include <linux/malloc.h>
+#include <linux/mm.h>
+#include <linux/module.h>
 #include "kvmd_int.h"
 
 struct kvmd_stats kvmd_now;

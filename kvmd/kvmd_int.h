@@ -9,6 +9,7 @@
  *	kvmd_pin.c	one page between "somewhere" and "held in this frame"
  *	kvmd_proc.c	/proc/kvmd
  *	kvmdctl.c	the control device
+ *	kvmd_pattern.c	what it fills and verifies
  *
  * The lock order and the life of a mapping are told at the top of kvmd.c.
  *
@@ -153,6 +154,7 @@ struct kvmd_region *kvmd_find_region(kvmd_t *vmd, unsigned long addr, size_t siz
 int kvmd_give_back(kvmd_t *vmd, struct kvmd_region *region, int patient);
 
 /* kvmd_thread.c */
+sigset_t kvmd_block_signals(const sigset_t *signals);
 void kvmd_leave_parent(const char *name);
 void kvmd_idle(struct semaphore *sem);
 int kvmd_thread(void *data);
@@ -175,10 +177,13 @@ void kvmd_threads_stop(void);
 int kvmd_pin(struct kvmd_server *server, struct kvmd_map *map);
 void kvmd_unpin(struct kvmd_map *map);
 
-/* kvmd_proc.c and kvmdctl.c */
+/* kvmd_proc.c, kvmdctl.c and kvmd_pattern.c */
+struct kvmdctl_pattern;
+
 int kvmd_proc_start(void);
 void kvmd_proc_stop(void);
 int kvmdctl_start(void);
 void kvmdctl_stop(void);
+int kvmd_pattern(kvmd_t *vmd, struct kvmdctl_pattern *run, int fill);
 
 #endif /* KVMD_INT_H */

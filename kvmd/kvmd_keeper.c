@@ -7,8 +7,8 @@
  *
  * SPDX-License-Identifier: GPL-2.0-only
  */
-#include <linux/init.h>
 #include <linux/errno.h>
+#include <linux/init.h>
 #include <linux/sched.h>
 #include <linux/smp_lock.h>
 #include "kvmd_int.h"
@@ -105,20 +105,12 @@ static int kvmd_starter(void *unused)
 /* Wait for a child that is about to end, in a process whose signals are not ours to take. */
 static void kvmd_reap_unnoticed(int pid)
 {
-	sigset_t before;
+	sigset_t all, before;
 
-	spin_lock_irq(&current->sigmask_lock);
-	before = current->blocked;
-	sigfillset(&current->blocked);
-	recalc_sigpending(current);
-	spin_unlock_irq(&current->sigmask_lock);
-
+	sigfillset(&all);
+	before = kvmd_block_signals(&all);
 	kvmd_reap(pid);
-
-	spin_lock_irq(&current->sigmask_lock);
-	current->blocked = before;
-	recalc_sigpending(current);
-	spin_unlock_irq(&current->sigmask_lock);
+	kvmd_block_signals(&before);
 }
 
 int __init kvmd_keeper_start(void)

@@ -17,12 +17,12 @@
  *
  * SPDX-License-Identifier: GPL-2.0-only
  */
+#include <linux/errno.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
+#include <linux/smp_lock.h>
 #include <linux/swap.h>
 #include <linux/swapctl.h>
-#include <linux/smp_lock.h>
-#include <linux/errno.h>
 #include <asm/pgtable.h>
 #include "kvmd_int.h"
 

@@ -13,10 +13,10 @@
  *
  * SPDX-License-Identifier: GPL-2.0-only
  */
-#include <linux/module.h>
+#include <linux/errno.h>
 #include <linux/init.h>
 #include <linux/malloc.h>
-#include <linux/errno.h>
+#include <linux/module.h>
 #include <linux/sched.h>
 #include <linux/smp.h>
 #include <linux/swap.h>

@@ -6,10 +6,10 @@
  *
  * SPDX-License-Identifier: GPL-2.0-only
  */
-#include <linux/init.h>
 #include <linux/errno.h>
-#include <linux/sched.h>
+#include <linux/init.h>
 #include <linux/proc_fs.h>
+#include <linux/sched.h>
 #include "kvmd_int.h"
 
 #define KVMD_PROC_NAME	"kvmd"

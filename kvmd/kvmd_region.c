@@ -6,10 +6,10 @@
  *
  * SPDX-License-Identifier: GPL-2.0-only
  */
-#include <linux/mm.h>
-#include <linux/malloc.h>
-#include <linux/vmalloc.h>
 #include <linux/errno.h>
+#include <linux/malloc.h>
+#include <linux/mm.h>
+#include <linux/vmalloc.h>
 #include "kvmd_int.h"
 
 /* Pin counts may need more than kmalloc can find in one piece. */

@@ -19,33 +19,46 @@
  *
  * SPDX-License-Identifier: GPL-2.0-only
  */
+#include <linux/errno.h>
 #include <linux/mm.h>
 #include <linux/mman.h>
-#include <linux/errno.h>
 #include <linux/smp_lock.h>
-#include <asm/pgalloc.h>
 #include <asm/mmu_context.h>
+#include <asm/pgalloc.h>
 #include "kvmd_int.h"
 
 /* linux-2.3.99-pre3 has it in mm/mremap.c, but in no header */
 extern asmlinkage unsigned long sys_mremap(unsigned long addr, unsigned long old_len, unsigned long new_len,
 					   unsigned long flags, unsigned long new_addr);
 
+/* Take on other blocked signals, and tell those before. */
+sigset_t kvmd_block_signals(const sigset_t *signals)
+{
+	sigset_t before;
+
+	spin_lock_irq(&current->sigmask_lock);
+	before = current->blocked;
+	current->blocked = *signals;
+	recalc_sigpending(current);
+	spin_unlock_irq(&current->sigmask_lock);
+	return before;
+}
+
 /* Become a thread that shares nothing with whoever started it, and that no signal reaches. */
 void kvmd_leave_parent(const char *name)
 {
+	sigset_t all;
+
 	lock_kernel();
 	exit_files(current);
 	daemonize();
 	unlock_kernel();
+	sigfillset(&all);
+	kvmd_block_signals(&all);
+
 	strncpy(current->comm, name, sizeof(current->comm) - 1);
 	current->comm[sizeof(current->comm) - 1] = '\0';
 	current->rlim[RLIMIT_AS].rlim_cur = RLIM_INFINITY;
-
-	spin_lock_irq(&current->sigmask_lock);
-	sigfillset(&current->blocked);
-	recalc_sigpending(current);
-	spin_unlock_irq(&current->sigmask_lock);
 }
 
 /*

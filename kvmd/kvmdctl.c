@@ -10,20 +10,17 @@
  *
  * SPDX-License-Identifier: GPL-2.0-only
  */
-#include <linux/module.h>
-#include <linux/init.h>
-#include <linux/fs.h>
-#include <linux/mm.h>
-#include <linux/highmem.h>
-#include <linux/malloc.h>
 #include <linux/errno.h>
-#include <linux/smp_lock.h>
+#include <linux/fs.h>
+#include <linux/mm.h>		/* which the next one needs */
+#include <linux/highmem.h>
+#include <linux/init.h>
 #include <linux/kvmdctl.h>
+#include <linux/malloc.h>
+#include <linux/module.h>
+#include <linux/smp_lock.h>
 #include <asm/uaccess.h>
 #include "kvmd_int.h"
-
-#define KVMDCTL_WINDOW	(64 * 1024)	/* most that fill and verify map at a time */
-#define WORDS_PER_PAGE	(PAGE_SIZE / sizeof(kvmdctl_u32))
 
 struct kvmdctl_file {
 	struct semaphore sem;			/* guards both tables */
@@ -152,101 +149,20 @@ static int kvmdctl_do_unmap(struct kvmdctl_file *file, void *argument)
 	return 0;
 }
 
-/* Four words a turn: under an emulator the loop's own instructions would cost more than the words. */
-static void kvmdctl_fill_page(kvmdctl_u32 *words, kvmdctl_u32 value)
-{
-	int i;
-
-	for (i = 0; i < WORDS_PER_PAGE; i += 4, value += 4 * KVMDCTL_STEP) {
-		words[i] = value;
-		words[i + 1] = value + KVMDCTL_STEP;
-		words[i + 2] = value + 2 * KVMDCTL_STEP;
-		words[i + 3] = value + 3 * KVMDCTL_STEP;
-	}
-}
-
-/* A word that differs: count it, and note the first one of the whole run. */
-static void kvmdctl_note(struct kvmdctl_pattern *run, kvmdctl_u32 addr, kvmdctl_u32 found, kvmdctl_u32 expected)
-{
-	if (found == expected || run->bad_words++)
-		return;
-	run->bad_addr = addr;
-	run->expected = expected;
-	run->found = found;
-}
-
-static void kvmdctl_verify_page(struct kvmdctl_pattern *run, kvmdctl_u32 addr, kvmdctl_u32 *words, kvmdctl_u32 value)
-{
-	int i, j;
-
-	for (i = 0; i < WORDS_PER_PAGE; i += 4, value += 4 * KVMDCTL_STEP) {
-		if (words[i] == value && words[i + 1] == value + KVMDCTL_STEP &&
-		    words[i + 2] == value + 2 * KVMDCTL_STEP && words[i + 3] == value + 3 * KVMDCTL_STEP)
-			continue;
-		for (j = i; j < i + 4; j++)
-			kvmdctl_note(run, addr + j * sizeof(kvmdctl_u32), words[j], value + (j - i) * KVMDCTL_STEP);
-	}
-}
-
-/* Map one window, fill or verify its pages, unmap it. `done` bytes of the run lie before it. */
-static int kvmdctl_window(kvmd_t *vmd, struct kvmdctl_pattern *run, kvmdctl_u32 done, int fill)
-{
-	kvmdctl_u32 left = run->size - done, start;
-	struct kiobuf *iobuf;
-	kvmdctl_u32 *words;
-	int err, i;
-
-	err = kvmd_map(fill ? READ : WRITE, vmd, run->addr + done, left < run->window ? left : run->window, &iobuf);
-	if (err)
-		return err;
-	for (i = 0; i < iobuf->nr_pages; i++, done += PAGE_SIZE) {
-		start = kvmdctl_page_start(run->seed, run->first_page + (done >> PAGE_SHIFT));
-		words = (kvmdctl_u32 *) kmap(iobuf->maplist[i]);
-		if (fill)
-			kvmdctl_fill_page(words, start);
-		else
-			kvmdctl_verify_page(run, run->addr + done, words, start);
-		kunmap(iobuf->maplist[i]);
-	}
-	kvmd_unmap(vmd, iobuf);
-	return 0;
-}
-
-/* Fill or verify a range, politely: others may run between two windows, and a signal ends it there. */
-static int kvmdctl_run(struct kvmdctl_file *file, struct kvmdctl_pattern *run, int fill)
-{
-	kvmd_t *vmd = kvmdctl_attachment(file, run->handle);
-	kvmdctl_u32 done;
-	int err;
-
-	if (!vmd)
-		return -EBADF;
-	if ((run->addr | run->size | run->window) & ~PAGE_MASK)
-		return -EINVAL;
-	if (!run->size || !run->window || run->window > KVMDCTL_WINDOW || run->addr + run->size < run->addr)
-		return -EINVAL;
-	run->bad_words = run->bad_addr = run->expected = run->found = 0;
-	for (done = 0; done < run->size; ) {
-		err = kvmdctl_window(vmd, run, done, fill);
-		if (err)
-			return err;
-		done += run->size - done < run->window ? run->size - done : run->window;
-		if (signal_pending(current))
-			return -EINTR;
-		if (current->need_resched)
-			schedule();
-	}
-	return 0;
-}
-
 static int kvmdctl_do_fill(struct kvmdctl_file *file, void *argument)
 {
-	return kvmdctl_run(file, argument, 1);
+	struct kvmdctl_pattern *run = argument;
+	kvmd_t *vmd = kvmdctl_attachment(file, run->handle);
+
+	return vmd ? kvmd_pattern(vmd, run, 1) : -EBADF;
 }
 
 static int kvmdctl_do_verify(struct kvmdctl_file *file, void *argument)
 {
-	return kvmdctl_run(file, argument, 0);
+	struct kvmdctl_pattern *run = argument;
+	kvmd_t *vmd = kvmdctl_attachment(file, run->handle);
+
+	return vmd ? kvmd_pattern(vmd, run, 0) : -EBADF;
 }
 
 /* Read or write one word through a map, and tell which frame it is in. */
