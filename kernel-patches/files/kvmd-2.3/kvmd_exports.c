@@ -33,3 +33,9 @@ TELL(read_swap_cache_async);
 
 /* threads: their end */
 TELL(sys_wait4);
+
+#ifdef CONFIG_SMP
+/* translations that other processors still have: dropped by calls, and noted in a table */
+TELL(flush_tlb_mm);
+TELL(cpu_tlbstate);
+#endif
