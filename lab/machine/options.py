@@ -55,8 +55,10 @@ def hardware(spec: MachineSpec, accel: str) -> Iterator[Option]:
     if accel == "tcg" and spec.icount_shift is not None:
         yield Option(
             "-icount",
-            f"shift={spec.icount_shift},sleep=off",
-            "virtual time runs by instructions: busy waits and idle time cost next to nothing, runs repeat closely",
+            f"shift={spec.icount_shift},sleep={'off' if spec.skip_idle else 'on'}",
+            "virtual time runs by instructions: busy waits cost next to nothing, runs repeat closely. An idle guest "
+            "sleeps on the host too; with sleep=off it would jump from tick to tick, and two threads of QEMU would be "
+            "busy with that whenever the guest waits for its disk or for the host",
         )
     yield Option("-rtc", "base=2000-04-04T12:00:00,clock=vm", "the guest's date does not depend on the host's")
     yield Option("-display", "none", "nobody looks at it")

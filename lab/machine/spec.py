@@ -21,9 +21,10 @@ class MachineSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     `cpu` empty: pentium, and pentium3 for more than one CPU. `swap_mib` is the size of a blank second disk for callers
     that bring no swap image. `icount_shift`: an instruction takes 2**shift virtual nanoseconds; None runs on host time,
-    and so do machines for which virtual time does not hold (accel.clock says which). `append` comes behind the lab's
-    own words of the kernel's command line. `disks` is what the kernel calls its disks: hd by an IDE driver of 2000, sd
-    by today's.
+    and so do machines for which virtual time does not hold (accel.clock says which). `skip_idle`: an idle guest's clock
+    jumps to its next timer, so that hours pass in seconds, but an idle guest is busy on the host. `append` comes behind
+    the lab's own words of the kernel's command line. `disks` is what the kernel calls its disks: hd by an IDE driver of
+    2000, sd by today's.
     """
 
     ram_mib: int = 16
@@ -32,6 +33,7 @@ class MachineSpec(msgspec.Struct, frozen=True, kw_only=True):
     swap_mib: int = 96
     accel: Accel = "tcg"
     icount_shift: int | None = 5
+    skip_idle: bool = False
     append: str = ""
     disks: Disks = "hd"
 

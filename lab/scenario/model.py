@@ -265,7 +265,7 @@ class Game(RuleBasedStateMachine):
 
 
 def idle(machine: Machine, seconds: float) -> None:
-    """Let guest time pass: virtual time runs many times faster than the host's while nobody asks for anything."""
+    """Let guest time pass. A machine that skips idle time has it pass many times faster than the host's."""
     begin = machine.agent.time().ticks
     end = time.monotonic() + _PASS_SECONDS
     pause = threading.Event()

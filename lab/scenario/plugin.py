@@ -40,7 +40,7 @@ _SEED = pytest.StashKey[int]()
 _FAILED = pytest.StashKey[bool]()
 _SEED_KEY = "kvmd_lab_seed"
 _START = pytest.StashKey[float]()
-DIMENSIONS = ("ram_mib", "swap_mib", "cpus", "icount_shift", "append")
+DIMENSIONS = ("ram_mib", "swap_mib", "cpus", "icount_shift", "skip_idle", "append")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -67,6 +67,8 @@ def pytest_configure(config: pytest.Config) -> None:
     sent = getattr(config, "workerinput", {})
     asked = sent.get(_SEED_KEY, config.getoption("--seed"))
     config.stash[_SEED] = random.SystemRandom().getrandbits(31) if asked is None else asked
+    if sent:
+        parallel.settle(int(sent["workerid"].removeprefix("gw")))
     if parallel.KEY in sent:
         task = parallel.unpack(sent[parallel.KEY])
         config.stash[RUN] = task.run / sent["workerid"]

@@ -44,7 +44,8 @@ def test_every_option_has_a_reason() -> None:
 
 
 def test_virtual_time_is_the_default_and_can_be_switched_off() -> None:
-    assert value("-icount", every_option(MachineSpec())) == "shift=5,sleep=off"
+    assert value("-icount", every_option(MachineSpec())) == "shift=5,sleep=on"
+    assert value("-icount", every_option(MachineSpec(skip_idle=True))) == "shift=5,sleep=off"
     assert "-icount" not in options.command("q", every_option(MachineSpec(icount_shift=None)))
 
 

@@ -87,7 +87,7 @@ def test_unknown_dimension_is_an_error_that_names_the_known_ones(suite: pytest.P
     )
     result = suite.runpytest(f"--tree={TOY_TREE}")
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*takes ram_mib, swap_mib, cpus, icount_shift, append by name*legs*"])
+    result.stdout.fnmatch_lines(["*takes ram_mib, swap_mib, cpus, icount_shift, skip_idle, append by name*legs*"])
 
 
 def test_seeds_follow_each_other_and_are_named(suite: pytest.Pytester) -> None:
