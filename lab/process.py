@@ -21,6 +21,7 @@ from lab.errors import HostError
 from lab.journal import Journal
 
 HEARTBEAT = 0.2  # seconds
+CORES = os.sched_getaffinity(0)  # before a process of several settles on one of them
 LineWatch = Callable[[str], None]
 
 _PR_SET_PDEATHSIG = 1
@@ -80,6 +81,12 @@ def run(
     return status
 
 
+def _prepare_command() -> None:
+    """Give a command all cores, whatever its parent keeps to: a compiler can use them."""
+    os.sched_setaffinity(0, CORES)
+    die_with_parent()
+
+
 def _start(words: Sequence[str], cwd: Path | None, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(
@@ -90,7 +97,7 @@ def _start(words: Sequence[str], cwd: Path | None, env: Mapping[str, str]) -> su
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             process_group=0,
-            preexec_fn=die_with_parent,  # noqa: PLW1509 - only prctl, and no threads hold locks it needs
+            preexec_fn=_prepare_command,  # noqa: PLW1509 - two system calls, and no threads hold locks it needs
         )
     except FileNotFoundError as error:
         raise HostError(f"{words[0]} is not installed", doing=shlex.join(words)) from error

@@ -282,20 +282,6 @@ class Worker(Task):
         """Call an ioctl of the control device with any address for its structure."""
         self.request(Op.KVMD_IOCTL_AT, protocol.PAIR.pack(command, address))
 
-    def begin_kvmd_rounds(
-        self,
-        rounds: int,
-        size: int,
-        seed: int,
-        *,
-        regions: int = 1,
-        handle: int = protocol.NO_HANDLE,
-        flags: int = 0,
-    ) -> Pending:
-        """Start what `kvmd_rounds` does, and return at once; `rounds_done` waits for it."""
-        payload = protocol.ROUNDS.pack(rounds, handle, flags, regions, size, seed & 0xFFFFFFFF)
-        return self.submit(Op.KVMD_ROUNDS, payload)
-
     def kvmd_rounds(
         self,
         rounds: int,
@@ -305,15 +291,14 @@ class Worker(Task):
         regions: int = 1,
         handle: int = protocol.NO_HANDLE,
         flags: int = 0,
-    ) -> Rounds:
-        """Do `rounds` times what a driver does: (open,) alloc and map `regions` regions, write, look, free (, close).
+    ) -> Pending:
+        """Begin what a driver does, `rounds` times: (open,) alloc, map `regions` regions, write, look, free (, close).
 
         Of each region of `size` bytes the first two pages are used. With a `handle`, all rounds use that attachment.
-        RefusedError: a call failed, and what its round had was not given back.
+        `rounds_done` waits for the end.
         """
-        return rounds_done(
-            self.begin_kvmd_rounds(rounds, size, seed, regions=regions, handle=handle, flags=flags), MEMORY_SECONDS
-        )
+        payload = protocol.ROUNDS.pack(rounds, handle, flags, regions, size, seed & 0xFFFFFFFF)
+        return self.submit(Op.KVMD_ROUNDS, payload)
 
 
 def rounds_done(pending: Pending, deadline: float = MEMORY_SECONDS) -> Rounds:

@@ -56,7 +56,7 @@ def rush(machine: Machine, owners: Sequence[Attachment], rounds: int, seed: int)
     for number, owner in enumerate(owners):
         worker = owner.kvmd.worker
         at_gate.append(worker.submit(Op.WRITE_FILE, protocol.PAIR.pack(0, 0) + GATE.encode() + b"\0"))
-        begun.append(worker.begin_kvmd_rounds(rounds, PAGE_SIZE, seed + number, regions=REGIONS, handle=owner.handle))
+        begun.append(worker.kvmd_rounds(rounds, PAGE_SIZE, seed + number, regions=REGIONS, handle=owner.handle))
     while not all(pending.done for pending in at_gate):
         with suppress(RefusedError):  # there is nothing to read
             machine.agent.request(Op.READ_FILE, protocol.PAIR.pack(0, 1) + GATE.encode())

@@ -42,6 +42,16 @@ def options(workers: int) -> list[str]:
     return [f"--numprocesses={workers}", "--dist=worksteal", "--max-worker-restart=0"]
 
 
+def settle(number: int) -> None:
+    """Keep this process and the QEMUs that it starts on one core, the `number`th of those that may be used, in turn.
+
+    A guest and whoever talks to it take turns, as QEMU's own threads do: side by side on two cores each turn waits for
+    the other core to wake up, and both cores are lost to the next process.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[number % len(cores)]})
+
+
 def pack(task: Task) -> str:
     """Turn a task into text, which can be sent to another process."""
     return msgspec.json.encode(task, enc_hook=str).decode()

@@ -34,10 +34,29 @@ def is_gone(pid: int) -> bool:
         return bool(select.select([file], [], [], SECONDS)[0])
 
 
+def cut_short(script: str, log: Path) -> tuple[list[str], HostError]:
+    """Run a shell script that does not end in time; return the lines that it printed, and the error."""
+    lines: list[str] = []
+    with pytest.raises(HostError, match="no end within 0 s") as caught:
+        process.run(["sh", "-c", script], log=log, journal=Journal(), on_line=lines.append, timeout=0.4)
+    return lines, caught.value
+
+
 def test_command_and_output_are_in_the_log_so_that_it_can_be_repeated(log: Path, tmp_path: Path) -> None:
     status = process.run(["sh", "-c", "echo out; echo err >&2; exit 3"], cwd=tmp_path, log=log, journal=Journal())
     assert status == 3
     assert log.read_text() == f"$ cd {tmp_path} && sh -c 'echo out; echo err >&2; exit 3'\nout\nerr\n"
+
+
+def test_command_has_all_cores_whatever_its_parent_keeps_to(log: Path) -> None:
+    lines: list[str] = []
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        process.run(["nproc"], log=log, journal=Journal(), on_line=lines.append)
+    finally:
+        os.sched_setaffinity(0, cores)
+    assert lines == [str(len(process.CORES))]
 
 
 def test_log_of_a_second_command_follows_the_first(log: Path) -> None:
@@ -102,25 +121,15 @@ def test_tool_that_is_there_is_found() -> None:
 
 
 def test_command_that_is_late_is_killed_with_its_children(log: Path) -> None:
-    pids: list[int] = []
-    script = "tail -f /dev/null & echo $!; echo $$; wait"
-    with pytest.raises(HostError, match="no end within 0 s") as caught:
-        process.run(
-            ["sh", "-c", script], log=log, journal=Journal(), on_line=lambda line: pids.append(int(line)), timeout=0.4
-        )
-    assert caught.value.log == log
+    pids, error = cut_short("tail -f /dev/null & echo $!; echo $$; wait", log)
+    assert error.log == log
     assert len(pids) == 2
-    assert all(is_gone(pid) for pid in pids)
+    assert all(is_gone(int(pid)) for pid in pids)
 
 
 def test_child_that_outlives_the_command_and_holds_its_output_is_killed_when_it_is_late(log: Path) -> None:
-    pids: list[int] = []
-    script = "tail -f /dev/null & echo $!"
-    with pytest.raises(HostError, match="no end within 0 s"):
-        process.run(
-            ["sh", "-c", script], log=log, journal=Journal(), on_line=lambda line: pids.append(int(line)), timeout=0.4
-        )
-    assert is_gone(pids[0])
+    pids, _ = cut_short("tail -f /dev/null & echo $!", log)
+    assert is_gone(int(pids[0]))
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
@@ -162,10 +171,5 @@ def test_command_dies_with_a_killed_lab(log: Path, tmp_path: Path) -> None:
 
 
 def test_temporary_file_of_a_killed_command_goes_with_it(log: Path) -> None:
-    made: list[Path] = []
-    script = 'touch "$TMPDIR/left"; echo "$TMPDIR"; sleep 60'
-    with pytest.raises(HostError, match="no end within"):
-        process.run(
-            ["sh", "-c", script], log=log, journal=Journal(), on_line=lambda line: made.append(Path(line)), timeout=0.4
-        )
-    assert [folder.exists() for folder in made] == [False]
+    made, _ = cut_short('touch "$TMPDIR/left"; echo "$TMPDIR"; sleep 60', log)
+    assert [Path(folder).exists() for folder in made] == [False]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from lab.machine.agent import rounds_done
 from lab.machine.machine import Machine
 from lab.machine.pattern import PAGE_SIZE
 from lab.scenario.acts import left_over, storm
@@ -62,10 +63,10 @@ def test_10000_rounds_from_open_to_close_leave_nothing(
     A leak of 32 bytes a round would not be seen once; ten thousand times it is 300 KiB, or ten thousand objects of a
     slab cache. The first rounds are for what grows once and stays: caches, page tables.
     """
-    kvmd.worker.kvmd_rounds(WARM_UP, size, seed, flags=flags)
+    rounds_done(kvmd.worker.kvmd_rounds(WARM_UP, size, seed, flags=flags))
     before = _room(lab_machine)
     threads = kvmd.stats().threads
-    done = kvmd.worker.kvmd_rounds(rounds, size, seed, flags=flags)
+    done = rounds_done(kvmd.worker.kvmd_rounds(rounds, size, seed, flags=flags))
     assert (done.done, done.wrong) == (rounds, 0)
     after = _room(lab_machine)
     assert _grown(before, after) == {}

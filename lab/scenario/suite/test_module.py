@@ -69,6 +69,14 @@ def _threads_left(worker: Worker) -> list[str]:
     return threads
 
 
+def _unload(machine: Machine, loader: Worker, user: Kvmd) -> None:
+    """End the process that uses the device, then unload the module; none of its threads may be left."""
+    user.worker.exit()
+    machine.agent.reap(user.worker.task)
+    loader.module_unload("kvmd")
+    assert _threads_left(loader) == []
+
+
 def test_module_works_and_leaves_nothing(machine: Machine, loader: Worker, seed: int) -> None:
     """The module is loaded, its threads serve a region that is swapped, and unloading leaves no thread and no file.
 
@@ -85,10 +93,7 @@ def test_module_works_and_leaves_nothing(machine: Machine, loader: Worker, seed:
         region = vmd.alloc(machine.spec.ram_mib * MIB)
         region.fill(seed)
         assert region.verify(seed).bad_words == 0
-    kvmd.worker.exit()
-    machine.agent.reap(kvmd.worker.task)
-    loader.module_unload("kvmd")
-    assert _threads_left(loader) == []
+    _unload(machine, loader, kvmd)
     assert "kvmd" not in machine.agent.list_dir("/proc")
 
 
@@ -128,10 +133,7 @@ def test_module_comes_and_goes_under_load(machine: Machine, loader: Worker, seed
             region = vmd.alloc(MIB)
             region.fill(seed)
             assert region.verify(seed).bad_words == 0
-        kvmd.worker.exit()
-        machine.agent.reap(kvmd.worker.task)
-        loader.module_unload("kvmd")
-        assert _threads_left(loader) == []
+        _unload(machine, loader, kvmd)
         pressing.result(MEMORY_SECONDS)
 
 

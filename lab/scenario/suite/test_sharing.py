@@ -103,6 +103,8 @@ def test_dedicated_threads_come_and_go(lab_machine: Machine, kvmd: Kvmd, seed: i
             assert region.verify(pattern).bad_words == 0
             region.owner.close()
         assert kvmd.stats().threads == before + len(alive)
+    while len(alive) < 2:
+        alive.append((kvmd.open(DEDICATED).alloc(SIZE), seed))
     assert len(_threads(lab_machine)) == len(alive)
     together(region.owner.close for region, _ in alive)
     assert _threads(lab_machine) == []

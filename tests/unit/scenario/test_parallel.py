@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -34,6 +35,17 @@ def test_several_scenarios_get_a_process_for_each_core(cores: int, tmp_path: Pat
 
 def test_number_that_was_asked_for_is_taken(cores: int, tmp_path: Path) -> None:
     assert parallel.choose(cores + 4, [str(tmp_path)]) == cores + 4
+
+
+@pytest.mark.parametrize(("number", "core"), [(0, 3), (1, 5), (2, 3)])
+def test_each_process_keeps_to_one_of_the_cores_in_turn(
+    number: int, core: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settled: list[set[int]] = []
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {5, 3})
+    monkeypatch.setattr(os, "sched_setaffinity", lambda _, cores: settled.append(cores))
+    parallel.settle(number)
+    assert settled == [{core}]
 
 
 def test_task_arrives_as_it_was_sent() -> None:
