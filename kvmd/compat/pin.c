@@ -21,6 +21,9 @@
 /* Faults that may fail in a row, a tick apart, before the caller gets an error. */
 #define KVMD_PATIENCE	10
 
+/* Pages that are asked for in one call: few enough that a look at what memory is left holds for all of them. */
+#define KVMD_AT_ONCE	16
+
 /* Whether a page was never touched. mm->mmap_lock is held. */
 static int kvmd_untouched(struct mm_struct *mm, unsigned long addr)
 {
@@ -67,43 +70,70 @@ static int kvmd_pin_error(long said)
 	}
 }
 
-/* Hold one page more for a map. mm->mmap_lock and the attachment's semaphore are held. */
-static int kvmd_pin_page(struct kvmd_server *server, struct kvmd_map *map, unsigned long addr)
+/* Whether a map may have pages from one number up to another. mm->mmap_lock and the attachment's semaphore are held. */
+static int kvmd_pin_allowed(struct kvmd_server *server, struct kvmd_map *map, int from, int to)
 {
-	unsigned short *pins = &map->region->pins[(addr - map->region->start) >> PAGE_SHIFT];
+	unsigned short *pins = &map->region->pins[(map->start - map->region->start) >> PAGE_SHIFT];
+	int i, fresh = 0;
+
+	for (i = from; i < to; i++) {
+		if (pins[i] == KVMD_PIN_MAX)
+			return kvmd_refuse(KVMD_NO_PIN_LIMIT, -EAGAIN);
+		fresh = fresh || (!pins[i] && kvmd_untouched(server->mm, map->start + i * PAGE_SIZE));
+	}
+	return fresh && kvmd_nearly_full() ? kvmd_refuse(KVMD_NO_FRAME, -ENOMEM) : 0;
+}
+
+/* Hold the pages of a map from the first that is not held up to a number. The same locks are held. */
+static int kvmd_pin_up_to(struct kvmd_server *server, struct kvmd_map *map, int to)
+{
 	struct kiobuf *iobuf = map->iobuf;
 	int failures = 0;
 	long said;
 
-	if (*pins == KVMD_PIN_MAX)
-		return kvmd_refuse(KVMD_NO_PIN_LIMIT, -EAGAIN);
-	if (!*pins && kvmd_untouched(server->mm, addr) && kvmd_nearly_full())
-		return kvmd_refuse(KVMD_NO_FRAME, -ENOMEM);
-	for (;;) {
-		said = pin_user_pages_remote(server->mm, addr, 1, FOLL_WRITE | FOLL_LONGTERM,
-					     &iobuf->maplist[iobuf->nr_pages], NULL, NULL);
-		if (said == 1)
-			break;
+	while (iobuf->nr_pages < to) {
+		said = pin_user_pages_remote(server->mm, map->start + iobuf->nr_pages * PAGE_SIZE, to - iobuf->nr_pages,
+					     FOLL_WRITE | FOLL_LONGTERM, &iobuf->maplist[iobuf->nr_pages], NULL, NULL);
+		if (said > 0) {
+			iobuf->nr_pages += said;
+			failures = 0;
+			continue;
+		}
 		if (said != -ENOMEM || ++failures == KVMD_PATIENCE)
 			return kvmd_pin_error(said);
 		kvmd_account(&kvmd_now.fault_waits, 1);
 		schedule_timeout_uninterruptible(1);
 	}
-	iobuf->nr_pages++;
-	map->n_fresh += !(*pins)++;
 	return 0;
+}
+
+/* Count a pin more, or less, of each page of a map that is held. Returns of how many it is the only one. */
+static int kvmd_count_pins(struct kvmd_map *map, int change)
+{
+	unsigned short *pins = &map->region->pins[(map->start - map->region->start) >> PAGE_SHIFT];
+	int i, only = 0;
+
+	for (i = 0; i < map->iobuf->nr_pages; i++) {
+		only += pins[i] == (change < 0);
+		pins[i] += change;
+	}
+	return only;
 }
 
 /* Hold all pages of a map, or none. The attachment's semaphore is held. */
 int kvmd_pin(struct kvmd_server *server, struct kvmd_map *map)
 {
-	int err = 0, i;
+	int err = 0, to;
 
-	map->n_fresh = 0;
 	mmap_read_lock(server->mm);
-	for (i = 0; i < map->n_pages && !err; i++)
-		err = kvmd_pin_page(server, map, map->start + i * PAGE_SIZE);
+	while (map->iobuf->nr_pages < map->n_pages && !err) {
+		to = min(map->n_pages, map->iobuf->nr_pages + KVMD_AT_ONCE);
+		err = kvmd_pin_allowed(server, map, map->iobuf->nr_pages, to);
+		if (!err)
+			err = kvmd_pin_up_to(server, map, to);
+	}
 	mmap_read_unlock(server->mm);
+	map->n_fresh = kvmd_count_pins(map, 1);
 	kvmd_account(&kvmd_now.pinned_pages, map->n_fresh);
 	if (err)
 		kvmd_unpin(map);
@@ -118,14 +148,10 @@ int kvmd_pin(struct kvmd_server *server, struct kvmd_map *map)
  */
 void kvmd_unpin(struct kvmd_map *map)
 {
-	unsigned short *pins = &map->region->pins[(map->start - map->region->start) >> PAGE_SHIFT];
 	struct kiobuf *iobuf = map->iobuf;
-	int i, gone = 0;
 
 	iobuf->locked = 0;
 	unpin_user_pages_dirty_lock(iobuf->maplist, iobuf->nr_pages, true);
-	for (i = 0; i < iobuf->nr_pages; i++)
-		gone += !--pins[i];
+	kvmd_account(&kvmd_now.pinned_pages, -kvmd_count_pins(map, -1));
 	iobuf->nr_pages = 0;
-	kvmd_account(&kvmd_now.pinned_pages, -gone);
 }

@@ -41,7 +41,7 @@ def failing(machine: Machine, *, reads: bool = False, writes: bool = False, time
 def slowed(machine: Machine, requests: int) -> Iterator[None]:
     """Let the swap disk serve at most `requests` transfers in a second of the host's time.
 
-    Idle virtual time runs faster than the host's: for the guest the disk is slower still.
+    For a machine that skips idle time the disk is slower still: while it waits, its own time flies.
     """
     number = next(_NUMBERS)
     group, name = f"swap-limits-{number}", f"swap-brake-{number}"

@@ -1,8 +1,7 @@
-"""What scenarios do again and again: work with several workers at once, make pressure, be refused.
+"""What scenarios do again and again: work with several workers at once, attach, be refused.
 
 devices = workers(machine, 16)
 together(partial(region.fill, seed) for region in regions)
-storm(machine, seed)
 assert refusal(region.free) == "EBUSY"
 """
 
@@ -63,16 +62,6 @@ def rush(machine: Machine, owners: Sequence[Attachment], rounds: int, seed: int)
     for pending in at_gate:
         pending.result()
     return begun
-
-
-def storm(machine: Machine, seed: int) -> None:
-    """Let a new process write to a quarter more memory than the guest has, and end it: what can go to swap has gone."""
-    agent = machine.agent
-    process = agent.spawn()
-    size = machine.spec.ram_mib * 5 // 4 << 20
-    process.mem_pressure(size, seed, passes=0)
-    process.exit()
-    agent.reap(process.task)
 
 
 def same_thread(one: Attachment, other: Attachment) -> bool:

@@ -30,9 +30,10 @@ from lab.errors import MachineError
 from lab.machine import pattern
 from lab.machine.machine import Machine
 from lab.machine.pattern import PAGE_SIZE
-from lab.scenario.acts import left_over, refusal, storm
+from lab.scenario.acts import left_over, refusal
 from lab.scenario.kvmd import CHANGE, DEDICATED, LOOK, VERIFY, WINDOW, Attachment, Kvmd, Map, Region
 from lab.scenario.outside import look
+from lab.scenario.pressure import storm
 
 MOST_PAGES = 128  # of a region
 MOST_MAPPED = 256  # by all maps together: far below the limit, which has a scenario of its own

@@ -10,6 +10,7 @@ import pytest
 from lab.machine.line import RefusedError
 from lab.machine.machine import Machine
 from lab.scenario.kvmd import Kvmd
+from lab.scenario.pressure import push_out
 
 PAGE = 4096
 MIB = 1 << 20
@@ -22,13 +23,12 @@ def test_grow_moves_what_is_in_swap_without_reading_it(lab_machine: Machine, kvm
     a second one and copy, which brings all of the data into RAM, just when RAM is what is short. The page table's
     entries can move instead, also those that name a swap slot: QEMU counts what was read meanwhile.
     """
-    ram = lab_machine.spec.ram_mib * MIB
     with kvmd.open() as vmd:
         neighbours = [vmd.alloc(MIB) for _ in range(3)]
         region = neighbours[1]
         old = region.address
         region.fill(seed)
-        lab_machine.agent.spawn().mem_pressure(ram * 5 // 4, seed)
+        push_out(lab_machine, seed, lab_machine.spec.ram_mib * 5 // 4 << 20)
         before = lab_machine.block_stats().swap.read_bytes
         region.resize(3 * MIB)
         assert lab_machine.block_stats().swap.read_bytes - before < MIB // 4

@@ -8,8 +8,9 @@ import pytest
 from lab.machine.agent import rounds_done
 from lab.machine.machine import Machine
 from lab.machine.pattern import PAGE_SIZE
-from lab.scenario.acts import left_over, storm
+from lab.scenario.acts import left_over
 from lab.scenario.kvmd import DEDICATED, Kvmd
+from lab.scenario.pressure import spare_slots, storm
 
 WARM_UP = 100
 SLACK_OBJECTS = 60  # of one slab cache; the processes that look at it are objects as well
@@ -90,8 +91,8 @@ def test_memory_and_swap_of_swapped_regions_come_back(lab_machine: Machine, kvmd
         _fill_and_end(kvmd, ending, size, seed + turn)
     storm(lab_machine, seed)
     after = _room(lab_machine)
-    assert after.swap_kib <= before.swap_kib + 2 * SLACK_KIB
-    assert after.free_kib >= before.free_kib - 2 * SLACK_KIB
+    assert after.swap_kib <= before.swap_kib + 2 * SLACK_KIB + (spare_slots(lab_machine) >> 10)
+    assert after.free_kib >= before.free_kib - (4 if lab_machine.spec.today else 2) * SLACK_KIB
     assert _grown(before, after) == {}
     assert left_over(kvmd.stats()) == {}
 

@@ -8,8 +8,9 @@ import pytest
 
 from lab.machine.machine import Machine
 from lab.machine.pattern import PAGE_SIZE
-from lab.scenario.acts import left_over, refusal, storm
+from lab.scenario.acts import left_over, refusal
 from lab.scenario.kvmd import CHANGE, DEDICATED, LOOK, Attachment, Kvmd, Map, Region
+from lab.scenario.pressure import storm
 
 EVENTS = ("map one", "map two", "unmap one", "unmap two", "free")
 PAGES = 3

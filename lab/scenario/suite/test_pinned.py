@@ -6,8 +6,9 @@ import random
 
 from lab.machine.machine import Machine
 from lab.machine.pattern import PAGE_SIZE, word
-from lab.scenario.acts import left_over, storm
+from lab.scenario.acts import left_over
 from lab.scenario.kvmd import CHANGE, LOOK, Kvmd, Map, Region
+from lab.scenario.pressure import storm
 
 WINDOW = 64 << 10
 

@@ -9,8 +9,9 @@ from lab.machine.line import RefusedError
 from lab.machine.machine import Machine
 from lab.machine.pattern import PAGE_SIZE
 from lab.scenario import kvmd as calls
-from lab.scenario.acts import attach_to_one_thread, left_over, refusal, storm, together, workers
+from lab.scenario.acts import attach_to_one_thread, left_over, refusal, together, workers
 from lab.scenario.kvmd import DEDICATED, Kvmd, Region
+from lab.scenario.pressure import storm
 
 SIZE = 16 * PAGE_SIZE
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import struct
 
+import pytest
+
 from lab.machine import protocol
 from lab.machine.faults import slowed
 from lab.machine.machine import Machine
@@ -14,6 +16,7 @@ SIZE = 1 << 20
 _MAP = struct.Struct("<5I")
 
 
+@pytest.mark.machine(skip_idle=False)  # the disk is slow in the host's time
 def test_slow_swap_disk_makes_one_wait_and_not_the_others(lab_machine: Machine, kvmd: Kvmd, seed: int) -> None:
     """Who maps pages that are on a slow disk waits for them; a neighbour whose page is in RAM goes on meanwhile.
 
@@ -25,7 +28,7 @@ def test_slow_swap_disk_makes_one_wait_and_not_the_others(lab_machine: Machine, 
         region.fill(seed)
         push_out(lab_machine, seed)
         page.fill(seed)
-        with slowed(lab_machine, requests=100):
+        with slowed(lab_machine, requests=50):
             call = _MAP.pack(vmd.handle, region.address, SIZE, CHANGE, 0)
             waiting = kvmd.worker.submit(protocol.Op.KVMD_IOCTL, protocol.WORD.pack(MAP) + call)
             rounds = 0

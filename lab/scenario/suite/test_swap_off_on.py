@@ -40,6 +40,7 @@ def test_swap_off_and_on_keeps_every_word(lab_machine: Machine, kvmd: Kvmd, seed
             assert again.peek(4)[0] == word
 
 
+@pytest.mark.kernels("<2.5", reason="today the OOM killer ends whoever switches swap off that does not fit")
 def test_swap_that_does_not_fit_into_memory_stays_on(lab_machine: Machine, kvmd: Kvmd, seed: int) -> None:
     """Switching swap off is refused when RAM can't take what is in swap, and all of it is still there afterwards."""
     with kvmd.open() as vmd:
