@@ -12,11 +12,13 @@ whose `status` is the negative errno.
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 from typing import Self
 
 import msgspec
 
 from lab.machine.agent import MEMORY_SECONDS, Verdict, Worker
+from lab.machine.line import RefusedError
 
 DEDICATED = 1
 LOOK, CHANGE = 0, 1
@@ -89,8 +91,9 @@ class Kvmd:
         names = []
         for pid in self.worker.list_dir("/proc"):
             if pid.isdigit():
-                line = self.worker.read_file(f"/proc/{pid}/stat").decode()
-                names.append(line[line.index("(") + 1 : line.rindex(")")])
+                with suppress(RefusedError):  # it ended just now
+                    line = self.worker.read_file(f"/proc/{pid}/stat").decode()
+                    names.append(line[line.index("(") + 1 : line.rindex(")")])
         return sorted(name for name in names if name.startswith("kvmd/"))
 
     def stats(self) -> KvmdStats:
