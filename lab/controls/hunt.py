@@ -21,6 +21,7 @@ DEADLINE = 50.0  # seconds that a scenario has in all
 SEED = 1
 _LOOK = 0.05
 
+_NO_BOOT = "lab.errors.BootError"
 Result = Literal["killed", "survived", "hung", "error", "void"]
 
 
@@ -28,8 +29,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a control.
 
     killed: its scenario failed, as it must. survived: its scenario passed. hung: cut by our deadline, so that the
-    scenario reported nothing. error: not the scenario failed, but the host or the lab. void: the scenario fails
-    without any defect, so its failure says nothing. `said` is the scenario's first line about it.
+    scenario reported nothing. error: not the scenario failed, but the host or the lab, or no agent came up. void: the
+    scenario fails without any defect, so its failure says nothing. `said` is the scenario's first line about it.
     """
 
     control: str
@@ -158,7 +159,8 @@ def _sick(controls: Sequence[Control], trials: Trials) -> dict[str, str]:
 def judge(control: Control, seen: Seen, seconds: float) -> tuple[Result, float, str]:
     """Say what a trial's report means for its control."""
     if control.scenario in seen.failed:
-        return "killed", seconds, seen.failed[control.scenario]
+        said = seen.failed[control.scenario]
+        return "error" if _NO_BOOT in said else "killed", seconds, said
     if not seen.ended:
         return "hung", seconds, f"no report within {DEADLINE:g} s"
     if seen.errors:

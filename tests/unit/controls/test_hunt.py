@@ -15,6 +15,7 @@ from lab.controls.trial import Seen, Trial
 from lab.errors import CompileError, UsageError
 
 SCENARIO = "boot::test_boot"
+BOOT = "lab.errors.BootError: booting: no ready agent"
 
 
 def control(name: str, scenario: str = SCENARIO) -> Control:
@@ -34,6 +35,7 @@ def seen(*passed: str, ended: bool = True, failed: str = "", error: str = "") ->
         (seen(ended=False), "hung", "no report within 50 s"),
         (seen(failed=SCENARIO, ended=False), "killed", "wrong"),
         (seen(error=SCENARIO), "error", "no QEMU"),
+        (Seen(True, (), {SCENARIO: BOOT}, {}), "error", BOOT),
     ],
 )
 def test_report_of_the_scenario_named_decides(report: Seen, result: str, said: str) -> None:
