@@ -21,6 +21,7 @@ enum {
 enum {
 	EPERM = 1, ENOENT = 2, ESRCH = 3, EINTR = 4, ENOEXEC = 8, EAGAIN = 11, EBUSY = 16, ECHILD = 10, EINVAL = 22,
 	ENAMETOOLONG = 36, ENOSYS = 38, EMSGSIZE = 90,
+	ERESTARTSYS = 512, /* the kernel's own affair, and yet a program may see it: worker.c */
 };
 
 enum { O_RDONLY = 0, O_WRONLY = 1, O_RDWR = 2, O_CREAT = 0100, O_NOCTTY = 0400, O_TRUNC = 01000, O_NONBLOCK = 04000 };

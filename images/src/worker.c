@@ -34,6 +34,38 @@ static const struct operation worker_ops[] = {
 	{ 0, 0, 0 },
 };
 
+/*
+ * Whether a call has done nothing because of a signal, and is to be made again. A kernel of 2000 restarts it by itself
+ * unless the signal is gone by then: SIGCONT takes a SIGSTOP back, and if that happens after the call gave up and before
+ * the way out to the program, no signal is left, nobody restarts the call, and the kernel's own error is what one gets.
+ */
+static int interrupted(int status)
+{
+	return status == -EINTR || status == -ERESTARTSYS;
+}
+
+static int receive(u8 *place, u32 room)
+{
+	int got;
+
+	do
+		got = sys_read(REQUESTS, place, room);
+	while (interrupted(got));
+	return got;
+}
+
+/* whole or not at all: a frame is smaller than PIPE_BUF */
+static void send(const u8 *bytes, u32 size)
+{
+	int done;
+
+	do
+		done = sys_write(REPLIES, bytes, size);
+	while (interrupted(done));
+	if (done != (int)size)
+		sys_exit(2);
+}
+
 static void serve(const struct frame *frame)
 {
 	static const struct operation *const lists[] = {
@@ -41,9 +73,7 @@ static void serve(const struct frame *frame)
 	};
 	u32 size = answer(lists, frame, io.reply);
 
-	/* whole or not at all: a frame is smaller than PIPE_BUF */
-	if (sys_write(REPLIES, io.reply, size) != (int)size)
-		sys_exit(2);
+	send(io.reply, size);
 	if (leaving)
 		sys_exit(exit_status);
 }
@@ -60,7 +90,7 @@ int main(int argc, char **argv)
 	for (;;) {
 		u32 room;
 		u8 *place = decoder_room(&io.in, &room);
-		int got = sys_read(REQUESTS, place, room);
+		int got = receive(place, room);
 
 		if (got <= 0)
 			return got == 0 ? 0 : 3;
