@@ -15,7 +15,8 @@ from lab.machine.line import REQUEST_SECONDS, Line, Pending, RefusedError
 from lab.machine.protocol import Op
 
 MEMORY_SECONDS = 120.0
-_CHUNK = frames.MAX_PAYLOAD - 64
+_CHUNK = frames.MAX_PAYLOAD - 64  # bytes of a reply
+_PIECE = frames.MAX_REQUEST - protocol.WORD.size
 _AGAIN = -11
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -135,8 +136,8 @@ class Task:
         name = str(path).encode() + b"\0"
         done, flags = 0, protocol.WRITE_CREATE | protocol.WRITE_TRUNCATE
         while done < len(data) or flags:
-            part = data[done : done + _CHUNK - len(name)]
             head = protocol.PAIR.pack(done, flags)
+            part = data[done : done + frames.MAX_REQUEST - len(head) - len(name)]
             done += _word(self.request(Op.WRITE_FILE, head + name + part, deadline))
             flags = 0
 
@@ -262,8 +263,8 @@ class Worker(Task):
 
     def module_send(self, data: bytes, deadline: float = MEMORY_SECONDS) -> None:
         """Give the worker an object file's bytes; it keeps them."""
-        for offset in range(0, len(data), _CHUNK):
-            piece = protocol.WORD.pack(offset) + data[offset : offset + _CHUNK]
+        for offset in range(0, len(data), _PIECE):
+            piece = protocol.WORD.pack(offset) + data[offset : offset + _PIECE]
             self.request(Op.MODULE_DATA, piece, deadline)
 
     def module_load(self, name: str, words: str = "", deadline: float = MEMORY_SECONDS) -> None:

@@ -8,6 +8,7 @@ import select
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 
 from lab.errors import AgentError, LabError
@@ -83,7 +84,7 @@ class Line:
         self._pending: dict[int, Pending] = {}
         self._decoder = frames.Decoder()
         self._damaged_before = 0
-        self._flushed = 0
+        self._unread: deque[tuple[Frame | None, int]] = deque()  # what was sent, and how many bytes; None: a FLUSH
         self.stale = 0
         self.patience = math.inf  # seconds: the longest wait for a reply, whatever deadline is given
 
@@ -98,15 +99,18 @@ class Line:
         return self._damaged_before + self._decoder.dropped
 
     def submit(self, op: int, payload: bytes = b"", task: int = 0) -> Pending:
-        """Send a request and return at once; see Pending.result for how it ends."""
+        """Send a request and return at once; see Pending.result for how it ends.
+
+        A payload above MAX_REQUEST bytes is a ValueError.
+        """
+        if len(payload) > frames.MAX_REQUEST:
+            raise ValueError(f"a request of {len(payload)} bytes; at most {frames.MAX_REQUEST} go at once")
         self._ready(f"asking the agent for {_name(op)}")
         self._watch.check()
         with self._lock:
             pending = Pending(self, Frame(self._next_seq(), op, task, payload))
-            raw = frames.encode(pending.frame.seq, op, task, payload)
-            self._wait_for_room(len(raw), pending)
-            self._pending[pending.frame.seq] = pending
-            self._send(raw, pending)
+            self._wait_for_room(pending)
+            self._put(pending)
         return pending
 
     def request(self, op: int, payload: bytes = b"", task: int = 0, deadline: float = REQUEST_SECONDS) -> bytes:
@@ -123,7 +127,7 @@ class Line:
         """Forget everything that is under way, half a frame included; for the loop's thread."""
         self._damaged_before = self.damaged
         self._decoder = frames.Decoder()
-        self._flushed = 0
+        self._unread.clear()
         gone, self._pending = self._pending, {}
         for pending in gone.values():
             pending.cancelled = why
@@ -164,7 +168,7 @@ class Line:
         if not pending.done:
             with contextlib.suppress(OSError), self._lock:
                 self._end.send(frames.FLUSH)
-                self._flushed = len(frames.FLUSH)
+                self._unread.append((None, len(frames.FLUSH)))
 
     def _timeout(self, pending: Pending, deadline: float) -> AgentError:
         self._pending.pop(pending.frame.seq, None)
@@ -186,7 +190,7 @@ class Line:
     def _take(self, found: list[Frame]) -> None:
         for frame in found:
             pending = self._pending.pop(frame.seq, None)
-            self._flushed = 0
+            self._has_read(frame.seq)
             if pending is None:
                 self.stale += 1
             else:
@@ -200,15 +204,38 @@ class Line:
             self._seq = (self._seq + 1) % _SEQS
         return self._seq
 
-    def _wait_for_room(self, size: int, pending: Pending) -> None:
-        """Keep what the guest may not have read yet below what its line discipline holds."""
+    def _has_read(self, seq: int) -> None:
+        """Note that the guest has read this request, and so all that was sent before it: the agent reads in order."""
+        if any(frame is not None and frame.seq == seq for frame, _ in list(self._unread)):
+            while self._unread:
+                frame, _ = self._unread.popleft()
+                if frame is not None and frame.seq == seq:
+                    break
+
+    def _wait_for_room(self, pending: Pending) -> None:
+        """Keep what the guest may not have read yet below what it holds.
+
+        Most replies come at once and say so. A worker's may take minutes: then a ping to the agent brings the news.
+        """
+        size = len(pending.frame.payload) + 2 * frames.OVERHEAD
 
         def room() -> bool | None:
-            held = sum(len(other.frame.payload) + frames.OVERHEAD for other in list(self._pending.values()))
-            return True if not self._pending or held + self._flushed + size <= frames.MAX_UNREAD else None
+            return True if sum(held for _, held in list(self._unread)) + size <= frames.MAX_UNREAD else None
 
+        if room():
+            return
+        last, _ = self._unread[-1]
+        if last is None or last.task:
+            self._put(Pending(self, Frame(self._next_seq(), Op.PING, 0)))
         if self._watch.wait(room, REQUEST_SECONDS) is None:
             raise self._timeout(pending, REQUEST_SECONDS)
+
+    def _put(self, pending: Pending) -> None:
+        frame = pending.frame
+        raw = frames.encode(frame.seq, frame.op, frame.task, frame.payload)
+        self._pending[frame.seq] = pending
+        self._unread.append((frame, len(raw)))
+        self._send(raw, pending)
 
     def _send(self, raw: bytes, pending: Pending) -> None:
         end = time.monotonic() + REQUEST_SECONDS

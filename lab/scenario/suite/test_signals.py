@@ -50,9 +50,9 @@ def test_signal_during_a_wait_loses_neither_slot_nor_mapping(lab_machine: Machin
 def test_workers_that_are_stopped_and_continued_answer_on(lab_machine: Machine, seed: int) -> None:
     """SIGSTOP and SIGCONT close behind each other end no process that waits for its next request.
 
-    A call that a signal interrupts is begun again by the kernel. In 2.3 it is not when SIGCONT takes the SIGSTOP back at
-    the last moment: then the program gets to see error 512, which is no error that a program knows. The lab's workers
-    know it; one that took it for the end of its pipe was gone after a few hundred signals.
+    A call that a signal interrupts is begun again by the kernel. In 2.3 it is not when SIGCONT takes the SIGSTOP back
+    at the last moment: then the program gets to see error 512, which is no error that a program knows. The lab's
+    workers know it; one that took it for the end of its pipe was gone after a few hundred signals.
     """
     draw = random.Random(seed)
     agent = lab_machine.agent

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from lab.machine import pattern, protocol
-from lab.machine.frames import FLUSH, MAX_FRAME, MAX_PAYLOAD, OVERHEAD, Decoder, Frame, encode
+from lab.machine.frames import MAX_FRAME, MAX_PAYLOAD, OVERHEAD, Decoder, Frame, encode
 from lab.resources import folder
 
 SOURCES = folder("images") / "src"
@@ -134,7 +134,7 @@ def spoilt_stream(dice: random.Random, library: ctypes.CDLL) -> tuple[bytes, lis
         if place >= 0:
             whole.append(frame)
             cursor = place + len(raw)
-    return stream + FLUSH, whole
+    return stream + b"U" * MAX_FRAME, whole
 
 
 @pytest.mark.parametrize("run", range(60))

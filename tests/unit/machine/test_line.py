@@ -103,8 +103,9 @@ def test_silence_makes_the_host_flush_the_line(peer: Peer) -> None:
     with pytest.raises(AgentError):
         peer.line.request(Op.PING, deadline=0.05)
     peer.answer = lambda frame: [reply(frame)]
-    peer.line.request(Op.PING)
-    assert peer.bytes_heard == 2 * frames.OVERHEAD + len(frames.FLUSH)
+    peer.line.request(Op.SYNC)
+    assert [frame.op for frame in peer.heard] == [Op.PING, Op.PING, Op.SYNC]  # the second one asks for room
+    assert peer.bytes_heard == 3 * frames.OVERHEAD + len(frames.FLUSH)
 
 
 def test_reply_behind_half_a_frame_arrives_at_the_deadline(peer: Peer) -> None:
@@ -165,12 +166,35 @@ def test_reset_ends_requests_under_way(peer: Peer) -> None:
 def test_no_more_is_under_way_than_the_guests_line_holds(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lab.machine.line.REQUEST_SECONDS", 0.05)
     peer.answer = lambda _frame: []
-    peer.line.submit(Op.PING, b"x" * 2000)
-    peer.line.submit(Op.PING, b"x" * 2000)
+    peer.line.submit(Op.PING, b"x" * 200)
+    peer.line.submit(Op.PING, b"x" * 200)
     with pytest.raises(AgentError, match="no reply"):
-        peer.line.submit(Op.PING, b"x" * 2000)
+        peer.line.submit(Op.PING, b"x" * 200)
     loop().call(int)  # what was sent has been heard
     assert peer.bytes_heard <= frames.MAX_UNREAD
+
+
+def test_workers_that_do_not_answer_do_not_hold_up_the_line(peer: Peer) -> None:
+    peer.answer = lambda frame: [] if frame.task else [reply(frame)]
+    for number in range(1, 11):
+        peer.line.submit(Op.MEM_FILL, b"x" * 100, number)
+    peer.line.request(Op.PING)
+    # a fifth one in a row would be more than the guest holds; a ping (task 0) tells that it has read four
+    assert [frame.task for frame in peer.heard] == [1, 2, 3, 4, 0, 5, 6, 7, 8, 0, 9, 10, 0]
+
+
+def test_reply_tells_that_all_before_it_was_read(peer: Peer) -> None:
+    peer.answer = lambda frame: [] if frame.task == 1 else [reply(frame)]
+    peer.line.submit(Op.MEM_FILL, b"x" * 300, 1)
+    peer.line.request(Op.MEM_FILL, b"x" * 100, 2)
+    peer.line.submit(Op.MEM_FILL, b"x" * 400, 1)
+    assert [frame.task for frame in peer.heard if frame.op == Op.PING] == []
+
+
+def test_request_above_the_limit_is_refused_before_it_is_sent(peer: Peer) -> None:
+    with pytest.raises(ValueError, match="449 bytes"):
+        peer.line.submit(Op.PING, b"x" * (frames.MAX_REQUEST + 1))
+    assert peer.heard == []
 
 
 def test_sequence_numbers_in_use_are_skipped(peer: Peer) -> None:
@@ -214,7 +238,8 @@ def test_file_is_written_in_parts_and_cut_only_at_first(peer: Peer) -> None:
     peer.answer = answer
     text = bytes(range(256)) * 20
     Agent(peer.line).write_file("/tmp/big", text)
-    assert (bytes(written), flags) == (text, [3, 0, 0])
+    assert (bytes(written), flags) == (text, [3] + [0] * (len(flags) - 1))
+    assert max(len(frame.payload) for frame in peer.heard) == frames.MAX_REQUEST
 
 
 def test_empty_file_is_written_too(peer: Peer) -> None:
