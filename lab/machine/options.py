@@ -15,7 +15,7 @@ APPEND = "console=ttyS0 root=/dev/{}a init=/sbin/init panic=1"
 # Words of the kernel's command line by what it calls its disks, for any number of processors and for several.
 _ERA_WORDS = {
     "hd": ("ide1=noprobe", "noapic"),
-    "sd": ("tsc=reliable lpj=10000000 slub_debug=FZP kmemleak.verbose=1 sysctl.vm.min_free_kbytes=1536", ""),
+    "sd": ("rootwait tsc=reliable lpj=10000000 slub_debug=FZP kmemleak.verbose=1 sysctl.vm.min_free_kbytes=1536", ""),
 }
 DUMP = "/proc/self/fd/{}"
 
@@ -85,11 +85,12 @@ def boot(spec: MachineSpec, parts: Parts) -> Iterator[Option]:
         " ".join(filter(None, words)),
         "2000: ide1=noprobe saves 2 s of busy waiting; panic=1 because -1 does nothing in these kernels; "
         "noapic because SMP kernels of the era panic on the I/O APIC's id. "
-        "Today: under virtual time a clock that is compared with another one looks unreliable, and delays that are "
-        "measured look wrong; QEMU's time stamp counter runs at 1 GHz. slub_debug without U: to note who allocated and "
-        "freed each piece takes a third of the time under pressure, and kmemleak notes it as well. What that finds it "
-        "shows on the console, where the watch takes it up. min_free_kbytes: three times what so small a machine gets, "
-        "so that kswapd begins before all others wait for it",
+        "Today: rootwait, since disks are looked for beside all else. Under virtual time a clock that is compared with "
+        "another one looks unreliable, and delays that are measured look wrong; QEMU's time stamp counter runs at 1 "
+        "GHz. slub_debug without U: to note who allocated and freed each piece takes a third of the time under "
+        "pressure, and kmemleak notes it as well. What that finds it shows on the console, where the watch takes it "
+        "up. min_free_kbytes: three times what so small a machine gets, so that kswapd begins before all others wait "
+        "for it",
     )
 
 

@@ -63,14 +63,12 @@ class MachineSpec(msgspec.Struct, frozen=True, kw_only=True):
         return f"/dev/{self.disks}b"
 
 
-# What a kernel needs to boot, and to be put under pressure within seconds: today's takes 10 MiB for itself, most of it
-# for lockdep's and kmemleak's records, and what it watches is worth more on two processors. Its reclaim waits by the
-# clock, 100 ms a time: asleep on the host that added up to 100 s for one flood, so idle time is skipped. (It stops
-# its tick when idle, so that little of it is left to skip.) With less virtual time an instruction the disk seems less
-# slow, and the OOM killer comes less often to many clients at once; it still comes.
+# What a kernel needs to boot, and to be put under pressure within seconds: today's takes 16 MiB for itself, most of it
+# for lockdep's and kmemleak's records, and what it watches is worth more on two processors. With less virtual time an
+# instruction the disk seems less slow, and the OOM killer comes less often to many clients at once.
 _DEFAULTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("<2.5", {}),
-    (">=6.1", {"ram_mib": 24, "cpus": 2, "disks": "sd", "icount_shift": 3, "skip_idle": True}),
+    (">=6.1", {"ram_mib": 28, "cpus": 2, "disks": "sd", "icount_shift": 3}),
 )
 
 

@@ -205,7 +205,7 @@ def machine_spec(request: pytest.FixtureRequest, workbench: Any) -> Any:
         wanted |= marker.kwargs
     spec = workbench.spec(**{name: value for name, value in wanted.items() if value is not None})
     number = request.config.stash.get(_NUMBER, None)
-    if number is not None and not spec.today:  # today's machines skip idle time, which takes a second core
+    if number is not None:
         parallel.settle(number)
     return spec
 

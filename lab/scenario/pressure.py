@@ -9,15 +9,15 @@ from lab.scenario.kvmd import VERIFY, Attachment, Region
 
 
 def push_out(machine: Machine, seed: int, size: int | None = None) -> None:
-    """Let a process use `size` bytes (as much memory as the guest has), check what it stored there, and end."""
+    """Let a process use `size` bytes (more than there is), check what it stored there, and end."""
     _stir(machine, seed)
-    _use(machine, machine.spec.ram_mib << 20 if size is None else size, seed, passes=1)
+    _use(machine, _flood(machine) if size is None else size, seed, passes=1)
 
 
 def storm(machine: Machine, seed: int) -> None:
-    """Let a process write to a quarter more memory than the guest has, and end it: what can go to swap has gone."""
+    """Let a process write to more memory than there is, and end it: what can go to swap has gone."""
     _stir(machine, seed)
-    _use(machine, machine.spec.ram_mib * 5 // 4 << 20, seed, passes=0)
+    _use(machine, _flood(machine), seed, passes=0)
 
 
 def spare_slots(machine: Machine) -> int:
@@ -28,13 +28,21 @@ def spare_slots(machine: Machine) -> int:
     return machine.spec.cpus * 2 * 64 * PAGE_SIZE if machine.spec.today else 0
 
 
+def _flood(machine: Machine) -> int:
+    """Return how many bytes leave nothing else in memory: half as much again as there is, and on 6.1 twice as much.
+
+    That one sends a flood's own pages to swap first, and the others only when the flood goes on.
+    """
+    return machine.memory * 2 if machine.spec.today else machine.memory * 3 // 2
+
+
 def _stir(machine: Machine, seed: int) -> None:
-    """Let a process go through a quarter of the memory four times, which need not swap.
+    """Let a process go four times through a quarter of the memory, and of today's through most: it need not swap.
 
     Today's kernels keep pages that were used twice, as kvmd's are, and swap out those that were used once, however
     many: on 6.1 a region of 1 MiB stays in RAM, whole, through any flood. After this they are as old as all others.
     """
-    _use(machine, machine.spec.ram_mib << 18, seed, passes=3)
+    _use(machine, machine.memory // 4 * (3 if machine.spec.today else 1), seed, passes=3)
 
 
 def _use(machine: Machine, size: int, seed: int, passes: int) -> None:

@@ -22,15 +22,15 @@ def test_map_under_pressure_never_fails_for_a_good_address(lab_machine: Machine,
     Whoever maps must look again, as often as it takes.
     """
     draw = random.Random(seed)
-    ram = lab_machine.spec.ram_mib << 20
+    memory = lab_machine.memory
     hogs = [lab_machine.agent.spawn() for _ in range(2)]
     with kvmd.open() as vmd:
-        region = vmd.alloc(ram)
+        region = vmd.alloc(memory)
         region.fill(seed)
-        pressure = [partial(refusal, partial(hog.mem_pressure, ram // 2, seed, passes=ENDLESS)) for hog in hogs]
+        pressure = [partial(refusal, partial(hog.mem_pressure, memory // 2, seed, passes=ENDLESS)) for hog in hogs]
         with under_way(pressure) as pressing:
             try:
-                for page in draw.sample(range(ram // PAGE_SIZE), MAPS):
+                for page in draw.sample(range(memory // PAGE_SIZE), MAPS):
                     with region.map(offset=page * PAGE_SIZE, size=PAGE_SIZE) as held:
                         value, frame = held.peek(0)
                         assert value == pattern.page_start(seed, page)

@@ -28,11 +28,22 @@ class Room(msgspec.Struct, frozen=True):
 
 def _room(machine: Machine) -> Room:
     info = machine.agent.sysinfo()
+    at_hand = _kept_at_hand(machine) * PAGE_SIZE if machine.spec.today else 0
     return Room(
-        (info.freeram + info.bufferram) * info.mem_unit >> 10,
+        ((info.freeram + info.bufferram) * info.mem_unit + at_hand) >> 10,
         (info.totalswap - info.freeswap) * info.mem_unit >> 10,
         _slabs(machine.agent.read_file("/proc/slabinfo").decode()),
     )
+
+
+def _kept_at_hand(machine: Machine) -> int:
+    """Return how many free pages the processors of today keep for themselves; the kernel counts them as used.
+
+    Up to the zone's low watermark in all (6.1, mm/page_alloc.c, zone_highsize): with that the free memory of a guest
+    of 28 MiB goes up and down by more than half a MiB.
+    """
+    zones = machine.agent.read_file("/proc/zoneinfo").decode()
+    return sum(int(words[1]) for line in zones.splitlines() if (words := line.split())[:1] == ["count:"])
 
 
 def _slabs(text: str) -> dict[str, int]:
@@ -83,7 +94,7 @@ def test_memory_and_swap_of_swapped_regions_come_back(lab_machine: Machine, kvmd
 
     Measured after a storm both times, since 2.3 keeps a slot that a page in memory still has a copy of.
     """
-    size = lab_machine.spec.ram_mib << 20
+    size = lab_machine.memory
     _fill_and_end(kvmd, ending, size // 4, seed)
     storm(lab_machine, seed)
     before = _room(lab_machine)

@@ -23,7 +23,7 @@ def test_full_memory_is_an_error_and_swap_lets_it_go_on(lab_machine: Machine, kv
     agent.swapoff(lab_machine.spec.swap_device)
     assert agent.sysinfo().totalswap == 0
     free_before = agent.sysinfo().freeram
-    everything = lab_machine.spec.ram_mib << 20
+    everything = lab_machine.memory
 
     with kvmd.open() as vmd:
         filled, refusal = fill_until_refused(vmd, PIECE, everything, seed)

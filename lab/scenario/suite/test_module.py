@@ -88,9 +88,9 @@ def test_module_works_and_leaves_nothing(machine: Machine, loader: Worker, seed:
     assert len(kvmd.threads()) == 2 * machine.spec.cpus + 1
     with kvmd.open() as vmd, kvmd.open(DEDICATED) as own:
         for owner in (vmd, own):
-            owner.alloc(machine.spec.ram_mib * MIB * 3 // 4).fill(seed)
+            owner.alloc(machine.memory * 3 // 4).fill(seed)
     with kvmd.open() as vmd:
-        region = vmd.alloc(machine.spec.ram_mib * MIB)
+        region = vmd.alloc(machine.memory)
         region.fill(seed)
         assert region.verify(seed).bad_words == 0
     _unload(machine, loader, kvmd)
@@ -124,7 +124,7 @@ def test_module_comes_and_goes_under_load(machine: Machine, loader: Worker, seed
     """
     presser = machine.agent.spawn()
     for turn in range(5):
-        size = machine.spec.ram_mib * MIB
+        size = machine.memory
         pressing = presser.submit(Op.MEM_PRESSURE, protocol.TRIPLE.pack(size, seed + turn, 1))
         loader.module_load("kvmd", f"kvmd_pool_min={turn + 1} kvmd_pool_max={turn + 2}")
         kvmd = Kvmd(machine.agent.spawn())

@@ -56,7 +56,7 @@ def test_threads_at_the_edge_are_not_started_and_ended_each_time(kvmd: Kvmd) -> 
 def test_data_survives_the_threads_around_it(lab_machine: Machine, kvmd: Kvmd, seed: int) -> None:
     """One attachment keeps its thread and its data, most of it in swap, while others make threads come and go."""
     with kvmd.open() as vmd:
-        region = vmd.alloc(lab_machine.spec.ram_mib * MIB)
+        region = vmd.alloc(lab_machine.memory)
         region.fill(seed)
         for _ in range(2):
             others = [kvmd.open() for _ in range(5 * SHARE)]

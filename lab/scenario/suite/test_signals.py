@@ -110,7 +110,7 @@ def test_killed_clients_give_everything_back(lab_machine: Machine, kvmd: Kvmd, s
     draw = random.Random(seed)
     agent = lab_machine.agent
     threads = kvmd.stats().threads
-    size = lab_machine.spec.ram_mib // 2 << 20
+    size = lab_machine.memory // 2
     with kvmd.open() as vmd, vmd.alloc(16 * PAGE_SIZE) as region:
         region.fill(seed)
         swap_before = _used_swap(lab_machine, seed)

@@ -20,7 +20,7 @@ def test_many_regions_of_mixed_sizes_keep_their_data(lab_machine: Machine, kvmd:
     one, or of an earlier region at the same address is a wrong word. Windows of drawn sizes cross all borders.
     """
     draw = random.Random(seed)
-    most = lab_machine.spec.ram_mib * 3 // 2 << 20
+    most = lab_machine.memory * 3 // 2
     owners = [kvmd.open() for _ in range(3)]
     alive: dict[int, Region] = {}
     for turn in range(90):
@@ -49,7 +49,7 @@ def test_64_clients_of_the_pool_keep_their_data(lab_machine: Machine, kvmd: Kvmd
     They share the threads of the pool, so several own regions of one address space and wait for the same lock while a
     page is read. Whoever gets another's page, or another's address, finds wrong words.
     """
-    size = lab_machine.spec.ram_mib * 5 // 4 * (1 << 20) // CLIENTS
+    size = lab_machine.memory * 5 // 4 // CLIENTS & -PAGE_SIZE
     devices = workers(lab_machine, PROCESSES)
     clients = [[device.open().alloc(size) for _ in range(CLIENTS // PROCESSES)] for device in devices]
     assert kvmd.stats().attachments == CLIENTS

@@ -27,7 +27,7 @@ def test_full_swap_is_an_error_for_the_caller_alone(lab_machine: Machine, kvmd: 
     before = lab_machine.agent.sysinfo()
     with look(lab_machine) as seen:
         slots_before = seen.slots_in_use()
-    everything = (lab_machine.spec.ram_mib + lab_machine.spec.swap_mib) << 20
+    everything = lab_machine.memory + (lab_machine.spec.swap_mib << 20)
 
     with kvmd.open() as vmd:
         filled, refusal = fill_until_refused(vmd, PIECE, everything, seed)

@@ -19,7 +19,7 @@ def test_swap_off_and_on_keeps_every_word(lab_machine: Machine, kvmd: Kvmd, seed
     this slot. A thread that is not on the list, or whose address space is a borrowed one, would keep an entry that
     leads nowhere.
     """
-    size = lab_machine.spec.ram_mib << 18  # a quarter: it must fit into RAM
+    size = lab_machine.memory // 4  # a quarter: it must fit into RAM
     device = lab_machine.spec.swap_device
     with kvmd.open() as vmd, vmd.alloc(size) as region:
         region.fill(seed)
@@ -44,7 +44,7 @@ def test_swap_off_and_on_keeps_every_word(lab_machine: Machine, kvmd: Kvmd, seed
 def test_swap_that_does_not_fit_into_memory_stays_on(lab_machine: Machine, kvmd: Kvmd, seed: int) -> None:
     """Switching swap off is refused when RAM can't take what is in swap, and all of it is still there afterwards."""
     with kvmd.open() as vmd:
-        filled, refusal = fill_until_refused(vmd, 4 << 20, lab_machine.spec.ram_mib * 3 // 2 << 20, seed)
+        filled, refusal = fill_until_refused(vmd, 4 << 20, lab_machine.memory * 3 // 2, seed)
         assert refusal is None
         with pytest.raises(RefusedError) as caught:
             lab_machine.agent.swapoff(lab_machine.spec.swap_device)

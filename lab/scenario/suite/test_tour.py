@@ -21,9 +21,7 @@ def test_tour(lab_machine: Machine, kvmd: Kvmd, seed: int) -> None:
         assert verdict.bad_words == 0, verdict
         looked = lab_machine.block_stats().swap - filled
     memory = lab_machine.agent.sysinfo()
-    elsewhere = (
-        ram - memory.totalram * memory.mem_unit
-    )  # what the kernel took for itself at boot cannot hold the region
+    elsewhere = ram - memory.totalram * memory.mem_unit  # what the kernel took at boot can't hold any of the region
     assert filled.written_bytes >= elsewhere
     assert looked.read_bytes >= elsewhere
     left = kvmd.stats()
