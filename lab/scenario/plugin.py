@@ -150,22 +150,22 @@ def lab_settings() -> Settings:
 
 
 @pytest.fixture(scope="session")
-def lab_journal(pytestconfig: pytest.Config, lab_settings: Settings) -> Iterator[Journal]:
+def lab_journal(pytestconfig: pytest.Config, lab_settings: Settings) -> Journal:
     """The run's journal, in --run-folder or in a new folder below the settings' runs."""
     from lab.report.folder import new_run
 
     seed = f"seed {pytestconfig.stash[_SEED]}"
     if JOURNAL in pytestconfig.stash:
         pytestconfig.stash[JOURNAL].record("note", text=seed)
-        yield pytestconfig.stash[JOURNAL]
-        return
+        return pytestconfig.stash[JOURNAL]
     run = pytestconfig.stash.get(RUN, None) or pytestconfig.getoption("--run-folder") or new_run(lab_settings.runs)
-    with Journal(run / "journal.jsonl", start=pytestconfig.stash.get(_START, None)) as journal:
-        pytestconfig.stash[JOURNAL] = journal
-        pytestconfig.stash[RUN] = run
-        journal.record("note", text=seed)
-        yield journal
-        del pytestconfig.stash[JOURNAL]
+    journal = Journal(run / "journal.jsonl", start=pytestconfig.stash.get(_START, None))
+    # not at the end of this fixture: the last test's teardown, to which that belongs, has an outcome too
+    pytestconfig.add_cleanup(journal.close)
+    pytestconfig.stash[JOURNAL] = journal
+    pytestconfig.stash[RUN] = run
+    journal.record("note", text=seed)
+    return journal
 
 
 @pytest.fixture(scope="session")

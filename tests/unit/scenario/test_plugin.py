@@ -150,3 +150,10 @@ def test_tests_without_fixtures_of_the_lab_leave_no_run(suite: pytest.Pytester) 
     suite.makepyfile("def test_it(): ...")
     suite.runpytest().assert_outcomes(passed=1)
     assert not (suite.path / "runs").exists()
+
+
+def test_last_teardown_of_a_run_is_in_the_journal(suite: pytest.Pytester) -> None:
+    suite.makepyfile("def test_it(lab_journal): ...")
+    suite.runpytest("--run-folder=here")
+    outcomes = [event for event in read(suite.path / "here/journal.jsonl") if event["kind"] == "outcome"]
+    assert [event["phase"] for event in outcomes] == ["setup", "call", "teardown"]
