@@ -40,19 +40,35 @@ def doctor(
 
 
 def report(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
+    run: Annotated[Path | None, typer.Argument(metavar="RUN", help="A run's folder (default: the newest).")] = None,
+    html: Annotated[bool, typer.Option("--html", help="Write a page, RUN/report.html, and print its path.")] = False,
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the page there.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell what a run did, from its journal."""
+    """Tell what a run did, from its journal: as lines, as one JSON value, or as a page for a browser."""
     from lab.errors import UsageError
-    from lab.journal import read
+    from lab.report import journals
     from lab.report.lines import line_of
+    from lab.settings import Settings
 
-    path = run / "journal.jsonl"
-    if not path.is_file():
-        raise UsageError(f"{run} holds no journal", hint="name the folder that `kvmd-lab run` printed")
-    events = read(path)
-    common.say(events, as_json=as_json, text="\n".join(line for event in events if (line := line_of(event))))
+    if as_json and (html or output):
+        raise UsageError("--json and a page at once", hint="call it twice")
+    folder = run or journals.latest(Settings.from_environment().runs)
+    events = journals.load(folder)
+    if not (html or output or as_json):
+        common.say(None, as_json=False, text="\n".join(line for event in events if (line := line_of(event))))
+        return
+    from lab.report.view import view
+
+    seen = view(events, folder.resolve().name)
+    if as_json:
+        common.say(seen, as_json=True)
+        return
+    from lab.report import html as pages
+
+    path = output or folder / "report.html"
+    pages.write(path, pages.page(seen))
+    print(path)  # noqa: T201
 
 
 def clean(

@@ -11,6 +11,7 @@ from lab import errors
 from lab.cli import app as application
 from tests.unit.build.toykernel import TOY_TREE, fake_tools, fragment
 from tests.unit.cli.calls import Call
+from tests.unit.report import runs
 
 EXIT_CODES = {
     errors.UsageError: 2,
@@ -186,6 +187,19 @@ def test_report_of_a_run_tells_its_stages(call: Call) -> None:
     (run,) = call.runs.iterdir()
     assert "source     FAILED" in call("report", run).stdout
     assert call("report", call.cache).returncode == 2
+
+
+def test_report_makes_a_page_json_or_lines_of_the_newest_run(call: Call, tmp_path: Path) -> None:
+    assert call("report").returncode == 2
+    run = runs.write(call.runs / "some-run", runs.bad_run())
+    assert "scenario   failed" in call("report").stdout
+    assert json.loads(call("report", "--json").stdout)["counts"]["failed"] == 1
+    assert call("report", "--html").stdout == f"{run / 'report.html'}\n"
+    assert "<h1>Run some-run</h1>" in (run / "report.html").read_text()
+    assert call("report", run, "--output", tmp_path / "there.html").returncode == 0
+    assert (tmp_path / "there.html").read_text() == (run / "report.html").read_text()
+    assert call("report", "--json", "--html").returncode == 2
+    assert call("report", "--output", tmp_path / "no" / "there.html").returncode == 2
 
 
 def test_clean_removes_what_can_be_made_again(call: Call) -> None:
