@@ -12,7 +12,7 @@ LEFT, RIGHT = 38, 10
 HEADING, GAP = 24, 8
 LANE, CURVE, BARS = 20, 64, 36
 AXIS = 30
-_LETTER = 6.6  # width of a letter, about
+_LETTER = 7.2  # width of a letter, rather more
 _BIN = 4  # width of a bar
 Curve = Sequence[tuple[float, float]]  # (time, value)
 

@@ -24,7 +24,8 @@ from lab.report.scenarios import Scenario
 from lab.report.timeline import Panel, Sample
 from lab.report.view import Run
 
-WIDE, NARROW = 960, 340
+WIDE, NARROW = 960, 340  # pictures of a whole run,
+PART_WIDE, PART_NARROW = 920, 300  # and those within a scenario's frame
 ROWS = 200  # of a table of samples, at most
 PARTS = 12  # scenarios that have a picture of their own, at most; those that went wrong come first
 MINUTE = 120.0
@@ -94,8 +95,7 @@ def section(run: Run, prefix: str = "") -> Section:
 
 
 def _part(run: Run, scenario: Scenario, name: str) -> Pair | None:
-    wide = drawing.part(run, scenario, WIDE, f"{name}-{WIDE}")
-    narrow = drawing.part(run, scenario, NARROW, f"{name}-{NARROW}")
+    wide, narrow = (drawing.part(run, scenario, width, f"{name}-{width}") for width in (PART_WIDE, PART_NARROW))
     return (wide, narrow) if wide and narrow else None
 
 

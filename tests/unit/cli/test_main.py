@@ -158,6 +158,8 @@ def test_doctor_names_what_is_missing(call: Call, tmp_path: Path) -> None:
     assert "binutils" in words
     assert "qemu-system-x86" in words
     assert "make" not in words
+    assert "chromium" not in words
+    assert "chromium" in call("doctor", "--missing", "--browser", path=tmp_path / "bin").stdout.split()
 
 
 def test_unknown_scenario_lists_those_there_are(call: Call) -> None:
