@@ -177,6 +177,13 @@ def test_run_without_a_tree_fails_as_the_source_did(call: Call) -> None:
     assert "KVMD_LAB_TREES" in outcome["error"]
 
 
+def test_samples_are_asked_for_by_run(call: Call, tmp_path: Path) -> None:
+    own = tmp_path / "test_own.py"
+    own.write_text("def test_it(pytestconfig): assert pytestconfig.getoption('--samples')")
+    counts = [json.loads(call.process("run", own, "--json", *more).stdout)["outcome"] for more in ([], ["--samples"])]
+    assert [(one["passed"], one["failed"]) for one in counts] == [(0, 1), (1, 0)]
+
+
 def test_demo_without_a_tree_tells_the_reason_and_where_its_files_are(call: Call) -> None:
     done = call.process("demo", "--kernel=2.3.99-pre3")
     assert done.returncode == 3
@@ -188,6 +195,9 @@ def test_report_of_a_run_tells_its_stages(call: Call) -> None:
     call.process("run", "boot", "--json", "--kernel=2.3.99-pre3")
     (run,) = call.runs.iterdir()
     assert "source     FAILED" in call("report", run).stdout
+    told = json.loads(call("report", run, "--json").stdout)
+    assert told["repeat"].startswith("kvmd-lab run boot --json --kernel=2.3.99-pre3 --seed ")
+    assert (told["verdict"], told["counts"]["error"], len(told["began"])) == ("error", 1, 25)
     assert call("report", call.cache).returncode == 2
 
 

@@ -141,7 +141,7 @@ def test_place_of_a_mark_follows_its_time() -> None:
 
 def test_many_points_keep_their_peaks() -> None:
     board = Board(0.0, 1.0, 100)
-    points = [(n / 5000, 100.0 if n == 2500 else 1.0) for n in range(5000)]
+    points = [(n / 5000, 100.0 if n == 2525 else 1.0) for n in range(5000)]
     board.curves("c", "MiB", "c", [points])
     (line,) = [shape for shape in board.picture("", "", "").shapes if shape.kind == "line c"]
     heights = [float(point.split()[1]) for point in line.path[1:].split("L")]
