@@ -60,7 +60,10 @@ class Board:
         self._y += len(ends) * LANE + GAP
 
     def curves(self, label: str, unit: str, kind: str, curves: Sequence[Curve], top: float = 0.0) -> None:
-        """Add lines over one scale from 0 to the highest value (at least `top`), each with its area filled."""
+        """Add lines over one scale from 0 to the highest value (at least `top`), each with its area filled.
+
+        Two points alone do not tell what was between them: their line is broken.
+        """
         if not any(curves):
             return
         high = ceiling(max(top, *(value for curve in curves for _, value in curve)))
@@ -71,8 +74,9 @@ class Board:
         self._canvas.text("tick end", LEFT - 5, self._y + CURVE / 2 + 4, unit)
         for curve in curves:
             points = [(self.x(t), y(value)) for t, value in _thin(curve, self.width)]
-            self._canvas.area(f"area {kind}", points, self._y + CURVE)
-            self._canvas.lines(f"line {kind}", points)
+            if len(points) > 2:
+                self._canvas.area(f"area {kind}", points, self._y + CURVE)
+            self._canvas.lines(f"line {kind}" if len(points) > 2 else f"line {kind} broken", points)
         self._y += CURVE + GAP
 
     def mirror(self, label: str, unit: str, up: tuple[str, Sequence[Curve]], down: tuple[str, Sequence[Curve]]) -> None:
@@ -114,7 +118,7 @@ class Board:
         if not chosen:
             return
         self._heading(label)
-        for mark in chosen:
+        for mark in sorted(chosen, key=lambda mark: mark.kind != "passed"):  # what is wrong stands on top
             self._canvas.mark(f"mark {mark.kind}", mark.figure, self.x(mark.t), self._y + LANE / 2, mark.title)
         self._y += LANE + GAP
 

@@ -13,6 +13,7 @@ from lab.report.timeline import Call, Panel, Segment
 from lab.report.view import Run, Stage
 
 SIGNS = {"passed": "✓", "failed": "✗", "error": "!", "skipped": "–", "unfinished": "…"}  # noqa: RUF001
+MORE_SIGNS = {"impossible": "∅", "timeout": "◔"}  # of a grid
 _FIGURES = {"passed": canvas.CHECK, "skipped": canvas.BAR}
 MIB = 1 << 20
 

@@ -19,10 +19,12 @@ from lab.cache import host_trouble
 from lab.errors import UsageError
 from lab.report import drawing
 from lab.report.canvas import Picture
+from lab.report.grid import Grid
+from lab.report.journals import load
 from lab.report.lines import TELLS
 from lab.report.scenarios import Scenario
 from lab.report.timeline import Panel, Sample
-from lab.report.view import Run
+from lab.report.view import Run, view
 
 WIDE, NARROW = 960, 340  # pictures of a whole run,
 PART_WIDE, PART_NARROW = 920, 300  # and those within a scenario's frame
@@ -69,7 +71,19 @@ class Section(msgspec.Struct, frozen=True):
 
 def page(run: Run) -> str:
     """Return the page of one run."""
-    return _environment().get_template("run.html.j2").render(section=section(run))
+    return environment().get_template("run.html.j2").render(section=section(run))
+
+
+def grid_page(found: Grid) -> str:
+    """Return the page of many runs; it belongs where the cells' folders can be found from."""
+    return environment().get_template("grid.html.j2").render(grid=found)
+
+
+def leave(folder: Path, path: Path | None = None) -> Path:
+    """Write the page of the run in `folder`, there or to `path`, and return where it is."""
+    written = path or folder / "report.html"
+    write(written, page(view(load(folder), folder.resolve().name)))
+    return written
 
 
 def write(path: Path, text: str) -> None:
@@ -100,7 +114,8 @@ def _part(run: Run, scenario: Scenario, name: str) -> Pair | None:
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Return the templates with what they are given: filters, signs, what each stage does."""
     made = Environment(
         loader=PackageLoader("lab.report"),
         autoescape=True,
@@ -139,4 +154,4 @@ def _counted(scenarios: Sequence[Scenario]) -> Iterable[tuple[str, int]]:
 
 
 def _sign(verdict: str) -> str:
-    return drawing.SIGNS.get(verdict, "–")  # noqa: RUF001
+    return (drawing.SIGNS | drawing.MORE_SIGNS).get(verdict, "–")  # noqa: RUF001

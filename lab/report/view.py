@@ -86,6 +86,11 @@ class Run(msgspec.Struct, frozen=True):
         return f"{self.repeat} --samples" if self.repeat.startswith("kvmd-lab run") else ""
 
     @property
+    def last_words(self) -> str:
+        """The first error's text as the run told it at its end, unless a scenario tells its reason."""
+        return "" if len(self.notes) < 2 or any(one.why for one in self.bad) else "\n\n".join(self.notes[:-1])
+
+    @property
     def bad(self) -> list[Scenario]:
         """The scenarios that did not come to a good end."""
         return [scenario for scenario in self.scenarios if scenario.verdict in ("failed", "error", "unfinished")]

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from lab.report.html import page
+from lab.report.grid import OUTCOMES, Cell, grid
+from lab.report.html import grid_page, page
 from tests.guest.report.browser import look
 from tests.unit.report.runs import HOSTILE, Event, bad_run, good_run, sample, seen, whole_test
+from tests.unit.report.test_grid import cell
 
 WIDTHS = (360, 1280)
 LONG = "a_name_that_nobody_can_pronounce_and_no_line_of_a_phone_can_hold_" * 3
@@ -33,6 +35,14 @@ def _long() -> list[Event]:
     return [{"t": 0.0, "kind": "run", "repeat": f"kvmd-lab run {LONG}", "began": ""}, sample(1.5), *failed]
 
 
+def _cells() -> list[Cell]:
+    return [
+        cell(f"2.3.99-pre{number}", f"{LONG}{row}", outcome, number % 2 + 1, reason=LONG, run=f"runs/{number}")
+        for number in range(1, 10)
+        for row, outcome in enumerate(OUTCOMES)
+    ]
+
+
 RUNS: dict[str, Callable[[], list[Event]]] = {
     "empty": list,
     "good": good_run,
@@ -42,12 +52,12 @@ RUNS: dict[str, Callable[[], list[Event]]] = {
     "many": _many,
     "long": _long,
 }
-CASES = [f"{name} {width}" for name in RUNS for width in WIDTHS]
+CASES = [f"{name} {width}" for name in [*RUNS, "grid"] for width in WIDTHS]
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    pages = {name: page(seen(make())) for name, make in RUNS.items()}
+    pages = {name: page(seen(make())) for name, make in RUNS.items()} | {"grid": grid_page(grid(_cells()))}
     return look(tmp_path_factory.mktemp("pages"), pages, WIDTHS)
 
 
@@ -69,7 +79,7 @@ def test_texts_of_a_picture_stand_apart_and_inside_of_it(case: str, found: dict[
 def test_picture_for_the_width_is_shown_alone(case: str, found: dict[str, dict[str, Any]]) -> None:
     size = "narrow" if case.endswith(" 360") else "wide"
     assert set(found[case]["pictures"]) <= {f"picture {size}"}
-    assert bool(found[case]["pictures"]) == (not case.startswith("empty"))
+    assert bool(found[case]["pictures"]) == (not case.startswith(("empty", "grid")))
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -3,49 +3,14 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
 from itertools import pairwise
 
 import pytest
 
-from lab.report.html import PARTS, page
+from lab.report.html import PARTS, environment, page, section
 from lab.resources import folder
+from tests.unit.report.outline import Outline
 from tests.unit.report.runs import HOSTILE, bad_run, good_run, sample, seen, whole_test
-
-VOID = {"meta", "link", "br", "hr", "img", "input", "path"}
-
-
-class Outline(HTMLParser):
-    """Elements in their order; complains about those that are not closed in theirs."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.words = ""
-        self._open: list[str] = []
-        self.feed(text)
-        assert self._open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID or (tag == "path" and not self.get_starttag_text().endswith("/>")):  # type: ignore[union-attr]
-            self._open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.words += data
-
-    def ids(self) -> list[str]:
-        return [str(attrs["id"]) for _, attrs in self.elements if "id" in attrs]
-
-    def count(self, tag: str) -> int:
-        return sum(name == tag for name, _ in self.elements)
-
 
 EVENTS = {
     "empty": [],
@@ -194,3 +159,13 @@ def test_contrast_is_enough_for_everybody(palette: int) -> None:
     poor = [pair for pair in TEXTS if _contrast(*(colours[name] for name in pair)) < 4.5]
     poor += [pair for pair in GRAPHICS if _contrast(*(colours[name] for name in pair)) < 3]
     assert poor == []
+
+
+def test_two_runs_fit_on_one_page() -> None:
+    both = environment().from_string(
+        '{% import "section.html.j2" as show %}'
+        "{% for one in runs %}{{ show.head(one) }}{{ show.body(one) }}{% endfor %}"
+    )
+    ids = Outline(both.render(runs=[section(seen(bad_run()), "good-"), section(seen(bad_run()), "bad-")])).ids()
+    assert len(ids) == len(set(ids))
+    assert all(name.startswith(("good-", "bad-")) for name in ids)

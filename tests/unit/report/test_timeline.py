@@ -147,3 +147,10 @@ def test_many_points_keep_their_peaks() -> None:
     heights = [float(point.split()[1]) for point in line.path[1:].split("L")]
     assert len(heights) <= 200
     assert (min(heights), heights.count(min(heights))) == (AXIS + HEADING, 1)
+
+
+@pytest.mark.parametrize(("count", "kind"), [(2, "line c broken"), (3, "line c")])
+def test_line_between_two_samples_alone_is_broken(count: int, kind: str) -> None:
+    board = Board(0.0, 1.0, 100)
+    board.curves("c", "MiB", "c", [[(n / 10, 1.0) for n in range(count)]])
+    assert [shape.kind for shape in board.picture("", "", "").shapes if shape.kind.startswith("line")] == [kind]

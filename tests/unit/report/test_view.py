@@ -173,3 +173,10 @@ def test_newest_run_is_taken_where_none_is_named(tmp_path: Path) -> None:
     write(tmp_path / "a", [])
     (tmp_path / "a" / "journal.jsonl").touch()
     assert journals.latest(tmp_path) == tmp_path / "a"
+
+
+def test_run_whose_scenarios_do_not_say_why_has_its_last_words() -> None:
+    old = [*whole_test(1.0, "a", result="failed"), note(3.0, "no disk\n  try: another\n\n0 passed, 1 failed, 0 errors")]
+    assert seen(old).last_words == "no disk\n  try: another"
+    assert seen(bad_run()).last_words == ""
+    assert seen(good_run()).last_words == ""
