@@ -55,21 +55,18 @@ def report(
     if as_json and (html or output):
         raise UsageError("--json and a page at once", hint="call it twice")
     folder = run or journals.latest(Settings.from_environment().runs)
+    if html or output:
+        from lab.report.html import leave
+
+        print(leave(folder, output))  # noqa: T201
+        return
     events = journals.load(folder)
-    if not (html or output or as_json):
-        common.say(None, as_json=False, text="\n".join(line for event in events if (line := line_of(event))))
-        return
-    from lab.report.view import view
-
-    seen = view(events, folder.resolve().name)
     if as_json:
-        common.say(seen, as_json=True)
-        return
-    from lab.report import html as pages
+        from lab.report.view import view
 
-    path = output or folder / "report.html"
-    pages.write(path, pages.page(seen))
-    print(path)  # noqa: T201
+        common.say(view(events, folder.resolve().name), as_json=True)
+        return
+    common.say(None, as_json=False, text="\n".join(line for event in events if (line := line_of(event))))
 
 
 def clean(

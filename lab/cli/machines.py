@@ -111,12 +111,14 @@ def run(
 def demo(kernel: KernelName = None, tree: TreePath = None, cpus: Cpus = None) -> None:
     """Run the whole road: port, build, boot, put under swap pressure, judge; and tell what happens.
 
-    It runs one scenario, the tour; `run` takes all.
+    It runs one scenario, the tour, and leaves a page that shows it; `run` takes all.
     """
+    from lab.report.html import leave
     from lab.scenario.session import run_scenarios
 
     chosen = common.subject(kernel, tree)
     result = run_scenarios(chosen, DEMO, [*([f"--cpus={cpus}"] if cpus else []), "--samples"], view="live")
+    print(f"its page, for a browser: {leave(result.folder)}")  # noqa: T201
     raise SystemExit(result.outcome.exit_code)
 
 

@@ -189,6 +189,8 @@ def test_demo_without_a_tree_tells_the_reason_and_where_its_files_are(call: Call
     assert done.returncode == 3
     assert "no mirror gave it" in done.stdout
     assert "the run's folder" in done.stdout
+    (page,) = call.runs.glob("*/report.html")
+    assert f"its page, for a browser: {page}" in done.stdout
 
 
 def test_report_of_a_run_tells_its_stages(call: Call) -> None:
