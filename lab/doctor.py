@@ -40,18 +40,22 @@ EMBEDDED_TOOLS = (
     ("bc", "--version", "bc"),
     ("xz", "--version", "xz-utils"),
 )
+# What the tests look at pages with.
+BROWSER = (("chromium", "--version", "chromium"),)
 
 
-def examine(settings: Settings | None = None, *, embedded: bool | None = None) -> list[Check]:
+def examine(settings: Settings | None = None, *, embedded: bool | None = None, browser: bool = False) -> list[Check]:
     """Look at every tool that some stage needs.
 
     `embedded`: also at what the distribution's own kernel source takes; None: only when that is what would be built.
+    `browser`: also at what only the project's own tests take.
     """
     settings = settings or Settings.from_environment()
     if embedded is None:
         embedded = choose(settings).name == EMBEDDED
     own = ((settings.cc, "--version", _package_of(settings.cc)), (settings.qemu, "--version", "qemu-system-x86"))
-    checks = [_check(*tool) for tool in (*own, *TOOLS, *(EMBEDDED_TOOLS if embedded else ()))]
+    more = (*(EMBEDDED_TOOLS if embedded else ()), *(BROWSER if browser else ()))
+    checks = [_check(*tool) for tool in (*own, *TOOLS, *more)]
     return [*checks, *(_check_source(package) for package in packages() if embedded)]
 
 

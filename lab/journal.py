@@ -2,16 +2,19 @@
 
 Each line has `t` (host seconds since the journal was opened), `kind`, and the kind's own fields. Kinds in use:
 
+    run         repeat (the command line), began (the host's clock)
     stage       name, phase ("begin" | "end" | "fail"), seconds, detail
     progress    name, done, total (units of the stage; total may be null)
     command     argv, cwd, seconds, returncode
     note        text
     console     line
-    agent       op, task, seconds, status
+    fault       what, text, eip, process, trace: what the console told of, decoded
+    agent       op, task, seconds, status; command (an ioctl's number) of those that have one
     qmp         event, data / command, seconds
-    sample      source, and the figures that were sampled
-    check       what, passed, expected, actual
-    outcome     test, outcome, seconds
+    machine     test, cpus, ram_mib, swap_mib: what the test gets
+    sample      source, guest (seconds of the guest's clock), and the figures that were sampled
+    check       what, passed, expected, actual; of a test's assert that did not hold: what, passed, line
+    outcome     test, says, phase, outcome, seconds; verdict, why and trace of those that did not pass
 """
 
 from __future__ import annotations

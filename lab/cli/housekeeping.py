@@ -21,12 +21,13 @@ def register(app: typer.Typer) -> None:
 def doctor(
     missing: Annotated[bool, typer.Option(help="Print only the names of the missing packages.")] = False,
     embedded: Annotated[bool, typer.Option(help="Also what the distribution's own kernel source takes.")] = False,
+    browser: Annotated[bool, typer.Option(help="Also the browser that the tests look at pages with.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Say whether this host has all the tools, and what to install."""
     from lab.doctor import examine
 
-    checks = examine(embedded=embedded or None)
+    checks = examine(embedded=embedded or None, browser=browser)
     packages = sorted({check.package for check in checks if not check.found})
     if missing:
         common.say(packages, as_json=as_json, text=" ".join(packages))
@@ -40,19 +41,32 @@ def doctor(
 
 
 def report(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
+    run: Annotated[Path | None, typer.Argument(metavar="RUN", help="A run's folder (default: the newest).")] = None,
+    html: Annotated[bool, typer.Option("--html", help="Write a page, RUN/report.html, and print its path.")] = False,
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the page there.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell what a run did, from its journal."""
+    """Tell what a run did, from its journal: as lines, as one JSON value, or as a page for a browser."""
     from lab.errors import UsageError
-    from lab.journal import read
+    from lab.report import journals
     from lab.report.lines import line_of
+    from lab.settings import Settings
 
-    path = run / "journal.jsonl"
-    if not path.is_file():
-        raise UsageError(f"{run} holds no journal", hint="name the folder that `kvmd-lab run` printed")
-    events = read(path)
-    common.say(events, as_json=as_json, text="\n".join(line for event in events if (line := line_of(event))))
+    if as_json and (html or output):
+        raise UsageError("--json and a page at once", hint="call it twice")
+    folder = run or journals.latest(Settings.from_environment().runs)
+    if html or output:
+        from lab.report.html import leave
+
+        print(leave(folder, output))  # noqa: T201
+        return
+    events = journals.load(folder)
+    if as_json:
+        from lab.report.view import view
+
+        common.say(view(events, folder.resolve().name), as_json=True)
+        return
+    common.say(None, as_json=False, text="\n".join(line for event in events if (line := line_of(event))))
 
 
 def clean(

@@ -82,6 +82,9 @@ def run(
         int | None, typer.Option(min=1, metavar="N", help="Processes (default: 1; several scenarios: one a core).")
     ] = None,
     control: Defect = None,
+    samples: Annotated[
+        bool, typer.Option("--samples", help="Sample memory and swap all the time, for the report.")
+    ] = False,
     accept_changed: Changed = False,
     listing: Annotated[bool, typer.Option("--list", help="List the scenarios.")] = False,
     as_json: AsJson = False,
@@ -97,6 +100,7 @@ def run(
         return
     given = {"--cpus": cpus, "--ram": ram, "--swap": swap, "--seed": seed, "--seeds": seeds}
     options = [f"{option}={value}" for option, value in given.items() if value is not None]
+    options += ["--samples"] if samples else []
     chosen = common.subject(kernel, tree, cc=cc, accept_changed=accept_changed, control=control)
     view: Literal["none", "pytest"] = "none" if as_json else "pytest"
     result = run_scenarios(chosen, scenario or (), options, view=view, workers=workers)
@@ -107,12 +111,14 @@ def run(
 def demo(kernel: KernelName = None, tree: TreePath = None, cpus: Cpus = None) -> None:
     """Run the whole road: port, build, boot, put under swap pressure, judge; and tell what happens.
 
-    It runs one scenario, the tour; `run` takes all.
+    It runs one scenario, the tour, and leaves a page that shows it; `run` takes all.
     """
+    from lab.report.html import leave
     from lab.scenario.session import run_scenarios
 
     chosen = common.subject(kernel, tree)
     result = run_scenarios(chosen, DEMO, [*([f"--cpus={cpus}"] if cpus else []), "--samples"], view="live")
+    print(f"its page, for a browser: {leave(result.folder)}")  # noqa: T201
     raise SystemExit(result.outcome.exit_code)
 
 

@@ -139,6 +139,8 @@ class Console:
     def _ripe(self) -> None:
         self._stop_timers()
         self._report = oops.report(self._lines, self._symbols)
+        if self._report is not None:
+            self._journal.record("fault", **self._report.told())
         self._watch.fail(self._error)
 
     def _error(self) -> SubjectError:

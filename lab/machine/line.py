@@ -182,10 +182,11 @@ class Line:
         )
 
     def _record(self, pending: Pending, status: int | str) -> None:
-        seconds = time.monotonic() - pending.began
-        self._journal.record(
-            "agent", op=_name(pending.frame.op), task=pending.frame.task, seconds=seconds, status=status
-        )
+        frame, seconds = pending.frame, time.monotonic() - pending.began
+        command = {}
+        if frame.op in (Op.KVMD_IOCTL, Op.KVMD_IOCTL_AT) and len(frame.payload) >= protocol.WORD.size:
+            command = {"command": protocol.WORD.unpack_from(frame.payload)[0]}
+        self._journal.record("agent", op=_name(frame.op), task=frame.task, seconds=seconds, status=status, **command)
 
     def _take(self, found: list[Frame]) -> None:
         for frame in found:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -85,6 +86,12 @@ class Report(msgspec.Struct, frozen=True):
     eip: Place | None = None
     process: str = ""
     trace: tuple[Place, ...] = ()
+
+    def told(self) -> dict[str, Any]:
+        """Return what the journal keeps of it: the console's lines are there already."""
+        trace = [str(place) for place in self.trace]
+        eip = str(self.eip) if self.eip else ""
+        return {"what": self.kind, "text": self.text, "eip": eip, "process": self.process, "trace": trace}
 
     def decoded(self) -> list[str]:
         """Return the console's lines with the names behind the addresses, for people."""

@@ -47,6 +47,19 @@ _LAYOUTS = {
     }.items()
 }
 
+_NAMES = dict(
+    zip(
+        _LAYOUTS,
+        ("open", "close", "alloc", "free", "map", "unmap", "fill", "verify", "peek", "poke", "stats", "grow", "shrink"),
+        strict=True,
+    )
+)
+
+
+def command_name(command: int) -> str:
+    """Return what a command is called; an unknown one, as a test of wrong arguments sends it, in hexadecimal."""
+    return _NAMES.get(command, f"{command:#x}")
+
 
 class KvmdStats(msgspec.Struct, frozen=True):
     """The kernel's own figures; `regions` to `mapped_pages` are what there is now, the rest counts since boot."""

@@ -126,6 +126,9 @@ def pytest_runtest_makereport(
         if isinstance(error, LabError):
             vars(report)["lab_error"] = [error.exit_code, str(error)]  # goes with it from one process to another
     if JOURNAL in item.config.stash:
+        broken = _failed_assert(report, call.excinfo.value) if call.excinfo is not None else {}
+        if broken:
+            item.config.stash[JOURNAL].record("check", passed=False, **broken)
         item.config.stash[JOURNAL].record(
             "outcome",
             test=item.nodeid,
@@ -133,8 +136,29 @@ def pytest_runtest_makereport(
             phase=call.when,
             outcome=report.outcome,
             seconds=call.duration,
+            **_why(report),
         )
     return report
+
+
+def _why(report: pytest.TestReport) -> dict[str, str]:
+    """Return what the journal keeps beside an outcome: FAIL or ERROR, the reason, where it was; nothing of a pass."""
+    if report.skipped:
+        place = report.longrepr if isinstance(report.longrepr, tuple) else ("", 0, "")
+        return {"verdict": "skipped", "why": getattr(report, "wasxfail", "") or str(place[2]).removeprefix("Skipped: ")}
+    if not report.failed:
+        return {}
+    found, crash = failure(report), getattr(report.longrepr, "reprcrash", None)
+    why = found.text if found else crash.message if crash else report.longreprtext
+    return {"verdict": "failed" if report.when == "call" else "error", "why": why, "trace": report.longreprtext}
+
+
+def _failed_assert(report: pytest.TestReport, error: BaseException) -> dict[str, str]:
+    """Return what did not hold, and where; nothing if it was no assert that ended the test."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    if crash is None or not report.failed or not isinstance(error, AssertionError):
+        return {}
+    return {"what": crash.message.partition("\n")[0], "line": f"{Path(crash.path).name}:{crash.lineno}"}
 
 
 def _first_line(item: pytest.Item) -> str:
@@ -150,22 +174,22 @@ def lab_settings() -> Settings:
 
 
 @pytest.fixture(scope="session")
-def lab_journal(pytestconfig: pytest.Config, lab_settings: Settings) -> Iterator[Journal]:
+def lab_journal(pytestconfig: pytest.Config, lab_settings: Settings) -> Journal:
     """The run's journal, in --run-folder or in a new folder below the settings' runs."""
     from lab.report.folder import new_run
 
     seed = f"seed {pytestconfig.stash[_SEED]}"
     if JOURNAL in pytestconfig.stash:
         pytestconfig.stash[JOURNAL].record("note", text=seed)
-        yield pytestconfig.stash[JOURNAL]
-        return
+        return pytestconfig.stash[JOURNAL]
     run = pytestconfig.stash.get(RUN, None) or pytestconfig.getoption("--run-folder") or new_run(lab_settings.runs)
-    with Journal(run / "journal.jsonl", start=pytestconfig.stash.get(_START, None)) as journal:
-        pytestconfig.stash[JOURNAL] = journal
-        pytestconfig.stash[RUN] = run
-        journal.record("note", text=seed)
-        yield journal
-        del pytestconfig.stash[JOURNAL]
+    journal = Journal(run / "journal.jsonl", start=pytestconfig.stash.get(_START, None))
+    # not at the end of this fixture: the last test's teardown, to which that belongs, has an outcome too
+    pytestconfig.add_cleanup(journal.close)
+    pytestconfig.stash[JOURNAL] = journal
+    pytestconfig.stash[RUN] = run
+    journal.record("note", text=seed)
+    return journal
 
 
 @pytest.fixture(scope="session")
@@ -231,6 +255,9 @@ def lab_machine(request: pytest.FixtureRequest, workbench: Any, machine_spec: An
     from lab.scenario.leaks import check_leaks
     from lab.scenario.sampler import sampled
 
+    spec = machine_spec
+    dimensions = {"cpus": spec.cpus, "ram_mib": spec.ram_mib, "swap_mib": spec.swap_mib}
+    workbench.journal.record("machine", test=request.node.nodeid, **dimensions)
     machine = workbench.machine(machine_spec)
     if machine_spec.swap_mib:
         machine.swapon()

@@ -39,12 +39,14 @@ def sampled(machine: Machine, journal: Journal, *, wanted: bool) -> Iterator[Non
 
 
 def sample(machine: Machine, journal: Journal) -> None:
-    """Record one sample: free memory and used swap (KiB), and swap traffic (bytes since the restore)."""
+    """Record one sample: the clock (s), free memory and used swap (KiB), swap traffic (bytes since the restore)."""
+    now = machine.agent.time()
     memory = machine.agent.sysinfo()
     swap = machine.block_stats().swap
     journal.record(
         "sample",
         source="machine",
+        guest=now.seconds + now.microseconds / 1e6,
         total_kib=memory.totalram * memory.mem_unit >> 10,
         free_kib=memory.freeram * memory.mem_unit >> 10,
         swap_kib=memory.totalswap * memory.mem_unit >> 10,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -39,6 +41,7 @@ def run_scenarios(
     runner.run; with several processes the live view gets their events at the end.
     """
     folder = new_run(Settings.from_environment().runs)
+    repeat = shlex.join(["kvmd-lab", *sys.argv[1:]])
     with ExitStack() as stack:
         journal = stack.enter_context(Journal(folder / "journal.jsonl"))
         if view == "live":
@@ -47,9 +50,10 @@ def run_scenarios(
             stack.enter_context(live_view(journal, folder))
         # pytest must leave the file descriptors alone, or it would swallow the live view
         quiet = [] if view == "pytest" else ["-p", "no:terminal", "--capture=sys"]
+        journal.record("run", repeat=repeat, began=datetime.now(UTC).isoformat(timespec="seconds"))
         outcome = runner.run(subject, wanted, journal, folder, options=[*quiet, *options], workers=workers)
         counts = f"{outcome.passed} passed, {outcome.failed} failed, {outcome.errors} errors"
         journal.record("note", text=f"{outcome.error}\n\n{counts}" if outcome.error else counts)
-    result = Result(folder, outcome, " ".join(["kvmd-lab", *sys.argv[1:]]))
+    result = Result(folder, outcome, repeat)
     (folder / "result.json").write_bytes(msgspec.json.format(msgspec.json.encode(result, enc_hook=str)))
     return result

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from lab.report import journals
+from lab.report.view import view
 from tests.runs import interrupted_run, two_runs
 
 # Those that have passed there again and again; the others are run by hand.
@@ -25,6 +27,10 @@ def test_steady_scenarios_pass_on_the_distributions_kernel(tmp_path: Path, monke
     outcome = json.loads(done.stdout)["outcome"]
     assert (outcome["failed"], outcome["errors"], outcome["skipped"]) == (0, 0, 0)
     assert outcome["passed"] >= len(STEADY)
+    told = view(journals.load(Path(json.loads(done.stdout)["folder"])))
+    assert (told.verdict, told.counts["passed"]) == ("passed", outcome["passed"])
+    assert told.machines[0].startswith("2 processors, ")
+    assert all(segment.samples[-1].guest for panel in told.panels for segment in panel.segments)
 
 
 def test_interrupted_scenario_leaves_no_machine(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from lab import errors
 from lab.cli import app as application
 from tests.unit.build.toykernel import TOY_TREE, fake_tools, fragment
 from tests.unit.cli.calls import Call
+from tests.unit.report import runs
 
 EXIT_CODES = {
     errors.UsageError: 2,
@@ -157,6 +158,8 @@ def test_doctor_names_what_is_missing(call: Call, tmp_path: Path) -> None:
     assert "binutils" in words
     assert "qemu-system-x86" in words
     assert "make" not in words
+    assert "chromium" not in words
+    assert "chromium" in call("doctor", "--missing", "--browser", path=tmp_path / "bin").stdout.split()
 
 
 def test_unknown_scenario_lists_those_there_are(call: Call) -> None:
@@ -174,18 +177,43 @@ def test_run_without_a_tree_fails_as_the_source_did(call: Call) -> None:
     assert "KVMD_LAB_TREES" in outcome["error"]
 
 
+def test_samples_are_asked_for_by_run(call: Call, tmp_path: Path) -> None:
+    own = tmp_path / "test_own.py"
+    own.write_text("def test_it(pytestconfig): assert pytestconfig.getoption('--samples')")
+    counts = [json.loads(call.process("run", own, "--json", *more).stdout)["outcome"] for more in ([], ["--samples"])]
+    assert [(one["passed"], one["failed"]) for one in counts] == [(0, 1), (1, 0)]
+
+
 def test_demo_without_a_tree_tells_the_reason_and_where_its_files_are(call: Call) -> None:
     done = call.process("demo", "--kernel=2.3.99-pre3")
     assert done.returncode == 3
     assert "no mirror gave it" in done.stdout
     assert "the run's folder" in done.stdout
+    (page,) = call.runs.glob("*/report.html")
+    assert f"its page, for a browser: {page}" in done.stdout
 
 
 def test_report_of_a_run_tells_its_stages(call: Call) -> None:
     call.process("run", "boot", "--json", "--kernel=2.3.99-pre3")
     (run,) = call.runs.iterdir()
     assert "source     FAILED" in call("report", run).stdout
+    told = json.loads(call("report", run, "--json").stdout)
+    assert told["repeat"].startswith("kvmd-lab run boot --json --kernel=2.3.99-pre3 --seed ")
+    assert (told["verdict"], told["counts"]["error"], len(told["began"])) == ("error", 1, 25)
     assert call("report", call.cache).returncode == 2
+
+
+def test_report_makes_a_page_json_or_lines_of_the_newest_run(call: Call, tmp_path: Path) -> None:
+    assert call("report").returncode == 2
+    run = runs.write(call.runs / "some-run", runs.bad_run())
+    assert "scenario   failed" in call("report").stdout
+    assert json.loads(call("report", "--json").stdout)["counts"]["failed"] == 1
+    assert call("report", "--html").stdout == f"{run / 'report.html'}\n"
+    assert "<h1>Run some-run</h1>" in (run / "report.html").read_text()
+    assert call("report", run, "--output", tmp_path / "there.html").returncode == 0
+    assert (tmp_path / "there.html").read_text() == (run / "report.html").read_text()
+    assert call("report", "--json", "--html").returncode == 2
+    assert call("report", "--output", tmp_path / "no" / "there.html").returncode == 2
 
 
 def test_clean_removes_what_can_be_made_again(call: Call) -> None:

@@ -140,3 +140,18 @@ def test_rewind_forgets_lines_report_and_timers(console: Console, clock: Clock) 
     console.rewind("restored")
     console.feed(b"fresh\n")
     assert (console.lines, console.report, clock.timers) == (("fresh",), None, [])
+
+
+def test_fault_goes_into_the_journal_decoded(watch: Watch, clock: Clock) -> None:
+    heard: list[dict[str, object]] = []
+    journal = Journal()
+    journal.listen(heard.append)
+    console = Console(watch, journal, Symbols("c0100000 T _text\nc0100100 T kvmd_map\nc0200000 A _etext"), clock.later)
+    console.feed(b"Unable to handle kernel paging request at virtual address 00000010\n")
+    console.feed(b"EIP:    0010:[<c0100110>]\nProcess kvmd/0 (pid: 7, stackpage=c0100000)\n")
+    console.feed(b"Call Trace: [<c0100120>] \nCode: 00\n")
+    console.finish()
+    (fault,) = [event for event in heard if event["kind"] == "fault"]
+    assert (fault["what"], fault["process"]) == ("oops", "kvmd/0 (pid 7)")
+    assert fault["text"] == "Unable to handle kernel paging request at virtual address 00000010"
+    assert (str(fault["eip"]).split("+")[0], len(fault["trace"])) == ("kvmd_map", 1)  # type: ignore[arg-type]

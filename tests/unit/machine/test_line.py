@@ -287,3 +287,11 @@ def test_reply_of_another_size_is_an_agent_error(peer: Peer) -> None:
 )
 def test_values_have_the_protocols_fields_in_order(kind: type[SysInfo], names: tuple[str, ...]) -> None:
     assert kind.__struct_fields__ == names
+
+
+@pytest.mark.parametrize(("op", "command"), [(Op.KVMD_IOCTL, 0x4B06), (Op.KVMD_IOCTL_AT, 0x4B06), (Op.PING, None)])
+def test_journal_tells_which_ioctl_a_request_was(op: Op, command: int | None, peer: Peer) -> None:
+    heard: list[dict[str, object]] = []
+    peer.journal.listen(heard.append)
+    peer.line.request(op, protocol.PAIR.pack(0x4B06, 7), task=1)
+    assert [(event["op"], event.get("command")) for event in heard] == [(op.name, command)]

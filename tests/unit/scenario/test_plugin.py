@@ -150,3 +150,59 @@ def test_tests_without_fixtures_of_the_lab_leave_no_run(suite: pytest.Pytester) 
     suite.makepyfile("def test_it(): ...")
     suite.runpytest().assert_outcomes(passed=1)
     assert not (suite.path / "runs").exists()
+
+
+REASONS = """
+import pytest
+from lab.errors import GuestFault, InfraError
+
+@pytest.fixture(autouse=True)
+def journal(lab_journal): ...
+
+def test_fault():
+    raise GuestFault("an oops", seen=["its line"])
+
+def test_host():
+    raise InfraError("no disk")
+
+def test_assert():
+    assert 1 + 1 == 3, "sum"
+
+def test_skip():
+    pytest.skip("not here")
+
+@pytest.mark.xfail(reason="known")
+def test_known():
+    assert False
+"""
+
+
+def test_journal_tells_why_a_test_did_not_pass(suite: pytest.Pytester) -> None:
+    suite.makepyfile(REASONS)
+    suite.runpytest("--run-folder=here")
+    events = read(suite.path / "here/journal.jsonl")
+    ended = [event for event in events if event["kind"] == "outcome" and "verdict" in event]
+    assert [(event["verdict"], event["why"]) for event in ended] == [
+        ("failed", "an oops\n  | its line"),
+        ("error", "no disk"),
+        ("failed", "AssertionError: sum\nassert (1 + 1) == 3"),
+        ("skipped", "not here"),
+        ("skipped", "known"),
+    ]
+    assert ['raise GuestFault("an oops"' in event.get("trace", "") for event in ended] == [True, *[False] * 4]
+
+
+def test_assert_that_does_not_hold_is_a_check_with_its_place(suite: pytest.Pytester) -> None:
+    suite.makepyfile(REASONS)
+    suite.runpytest("--run-folder=here")
+    checks = [event for event in read(suite.path / "here/journal.jsonl") if event["kind"] == "check"]
+    assert [(check["what"], check["passed"], check["line"].partition(":")[0]) for check in checks] == [
+        ("AssertionError: sum", False, "test_assert_that_does_not_hold_is_a_check_with_its_place.py")
+    ]
+
+
+def test_last_teardown_of_a_run_is_in_the_journal(suite: pytest.Pytester) -> None:
+    suite.makepyfile("def test_it(lab_journal): ...")
+    suite.runpytest("--run-folder=here")
+    outcomes = [event for event in read(suite.path / "here/journal.jsonl") if event["kind"] == "outcome"]
+    assert [event["phase"] for event in outcomes] == ["setup", "call", "teardown"]

@@ -1,0 +1,123 @@
+"""A panel of the timeline, turned into a picture: the whole run, or the time of one scenario."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+from lab.report import canvas
+from lab.report.board import Bar, Board, Curve, Mark
+from lab.report.canvas import Picture, short
+from lab.report.scenarios import Scenario
+from lab.report.timeline import Call, Panel, Segment
+from lab.report.view import Run, Stage
+
+SIGNS = {"passed": "✓", "failed": "✗", "error": "!", "skipped": "–", "unfinished": "…"}  # noqa: RUF001
+MORE_SIGNS = {"impossible": "∅", "timeout": "◔"}  # of a grid
+_FIGURES = {"passed": canvas.CHECK, "skipped": canvas.BAR}
+MIB = 1 << 20
+
+
+def whole(run: Run, panel: Panel, width: int, name: str) -> Picture:
+    """Draw all of a process's time."""
+    title = f"Timeline of process {panel.worker}" if panel.worker else "Timeline of the run"
+    return _draw(run, panel, 0.0, run.seconds, width, name, title)
+
+
+def part(run: Run, scenario: Scenario, width: int, name: str) -> Picture | None:
+    """Draw the time of one scenario; None if its process did nothing that can be seen."""
+    panel = next((panel for panel in run.panels if panel.worker == scenario.worker), None)
+    if panel is None:
+        return None
+    return _draw(run, panel, scenario.begin, scenario.end, width, name, f"Timeline of {scenario.name}")
+
+
+def _draw(run: Run, panel: Panel, begin: float, end: float, width: int, name: str, title: str) -> Picture:
+    board = Board(begin, end, width)
+    mine = [one for one in run.scenarios if one.worker == panel.worker and one.end >= begin and one.begin <= end]
+    inside = [segment for segment in panel.segments if segment.samples[-1].t >= begin and segment.samples[0].t <= end]
+    if (begin, end) == (0.0, run.seconds):
+        board.lanes("scenarios", (_scenario(one, run.seed) for one in mine))
+    board.lanes("stages", map(_stage, (stage for stage in run.stages if stage.worker == panel.worker)))
+    _memory(board, inside)
+    board.bars("calls of kvmd", "kvmd", panel.kvmd)
+    board.bars("calls of kvmd that it refused", "refused", panel.refused)
+    board.lanes("calls that took long", map(_call, panel.long_calls), most=4)
+    board.bars("lines on the console", "console", panel.console)
+    board.marks("faults, asserts, and how scenarios ended", _marks(mine))
+    return board.picture(name, title, says(mine, inside, sum(begin <= t <= end for t in panel.kvmd)))
+
+
+def _memory(board: Board, inside: Sequence[Segment]) -> None:
+    def curves(field: str) -> list[Curve]:
+        return [[(one.t, getattr(one, field) / 1024) for one in segment.samples] for segment in inside]
+
+    totals = [one.total_kib / 1024 for segment in inside for one in segment.samples]
+    board.curves("free memory, as the guest tells", "MiB", "free", curves("free_kib"), max(totals, default=0.0))
+    board.curves("swap in use, as the guest tells", "MiB", "used", curves("swap_used_kib"))
+    read = [rates(segment, "swap_read") for segment in inside]
+    written = [rates(segment, "swap_written") for segment in inside]
+    board.mirror("swap traffic, as QEMU counts", "MiB/s", ("read", read), ("written", written))
+    board.curves("guest's clock since the first sample", "s", "guest", [guest_time(segment) for segment in inside])
+
+
+def rates(segment: Segment, field: str) -> Curve:
+    """Return MiB per second between each sample and the one before; nothing of a single sample."""
+    pairs = pairwise(segment.samples)
+    moved = [(b.t, (getattr(b, field) - getattr(a, field)) / MIB / max(b.t - a.t, 1e-6)) for a, b in pairs]
+    return [(segment.samples[0].t, moved[0][1]), *moved] if moved else []
+
+
+def guest_time(segment: Segment) -> Curve:
+    """Return the seconds of the guest's clock since the segment began; nothing if it was not asked."""
+    first = segment.samples[0].guest
+    return [(one.t, one.guest - first) for one in segment.samples if one.guest is not None and first is not None]
+
+
+def _scenario(one: Scenario, seed: str) -> Bar:
+    """The label leaves out what all have: the first word, and the run's seed."""
+    label = one.name.removeprefix("test_").removesuffix(f"[{seed}]")
+    title = f"{one.name}: {one.verdict}, {short(one.seconds)} s"
+    return Bar(one.begin, one.end, one.verdict, f"{SIGNS[one.verdict]} {label}", title)
+
+
+def _stage(stage: Stage) -> Bar:
+    kind = "stage" if stage.outcome == "done" else "stage failed"
+    label = stage.name if stage.outcome == "done" else f"{stage.name}: {stage.outcome}"
+    return Bar(stage.begin, stage.begin + stage.seconds, kind, label, f"{label}, {short(stage.seconds)} s")
+
+
+def _call(call: Call) -> Bar:
+    label = f"{call.name} {call.refused}".strip()
+    kind = "call refused" if call.refused else "call"
+    return Bar(call.t, call.t + call.seconds, kind, label, f"{label}, {short(call.seconds)} s")
+
+
+def _marks(mine: Iterable[Scenario]) -> Iterable[Mark]:
+    for one in mine:
+        figure = _FIGURES.get(one.verdict, canvas.CROSS)
+        yield Mark(one.end, one.verdict, figure, f"{one.name}: {one.verdict}")
+        for check in one.checks:
+            kind, figure = ("passed", canvas.CHECK) if check.passed else ("failed", canvas.CROSS)
+            yield Mark(check.t, kind, figure, f"{check.what}: {'held' if check.passed else 'did not hold'}")
+        for fault in one.faults:
+            yield Mark(fault.t, "fault", canvas.DIAMOND, f"{fault.kind}: {fault.text}")
+
+
+def says(mine: Sequence[Scenario], inside: Sequence[Segment], calls: int) -> str:
+    """Put a picture into words."""
+    ends = [f"{sum(one.verdict == verdict for one in mine)} {verdict}" for verdict in SIGNS]
+    words = ["Scenarios: " + ", ".join(end for end in ends if not end.startswith("0 ")) if mine else "No scenario"]
+    samples = [sample for segment in inside for sample in segment.samples]
+    if samples:
+        free = [sample.free_kib / 1024 for sample in samples]
+        used = max(sample.swap_used_kib for sample in samples) / 1024
+        words.append(f"free memory between {short(min(free))} and {short(max(free))} MiB")
+        words.append(f"swap in use up to {short(used)} MiB")
+        for field, what in (("swap_written", "written to"), ("swap_read", "read from")):
+            moved = sum(getattr(one.samples[-1], field) - getattr(one.samples[0], field) for one in inside)
+            words.append(f"{short(moved / MIB)} MiB {what} the swap disk")
+    words += [f"{calls} calls of kvmd"] if calls else []
+    faults = sum(len(one.faults) for one in mine)
+    words += [f"{faults} fault{'s' if faults > 1 else ''} of the kernel"] if faults else []
+    return "; ".join(words) + "."
