@@ -19,6 +19,7 @@ def own_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_kernels_named_in_order_of_appearance() -> None:
     expected = [f"2.3.99-pre{n}" for n in range(1, 10)] + [f"2.4.0-test{n}" for n in range(1, 13)]
+    expected += ["2.4.0-prerelease", "2.4.0"]
     assert [spec.name for spec in kernels()] == expected
 
 
