@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from lab import source
 from lab.journal import Journal
 from lab.port import apply, own_ledger, port
 from lab.port.copy import copy_tree
@@ -16,6 +17,7 @@ from lab.port.engine import STAMP
 from lab.port.patches import export
 from lab.port.transforms import NAMED
 from lab.port.workspace import ENCODING, Workspace
+from lab.settings import Settings
 from lab.source import Tree
 from lab.version import KernelVersion
 
@@ -52,6 +54,16 @@ def test_every_record_fits_the_real_tree(real_tree: Tree) -> None:
     assert [each.id for each in done.applied] == [
         each.id for each in own_ledger().records if each.holds_for(KernelVersion(str(real_tree.version)))
     ]
+
+
+@pytest.mark.parametrize("name", [spec.name for spec in source.kernels()])
+def test_every_record_fits_each_release_that_is_at_hand(real_settings: Settings, name: str) -> None:
+    if source.locate(name, real_settings) == "download":
+        pytest.skip(f"no {name} tree in KVMD_LAB_TREES")
+    tree = source.obtain(name, settings=real_settings, journal=Journal())
+    version = KernelVersion(str(tree.version))
+    done = apply(tree.path, version, own_ledger(), write=False)
+    assert [each.id for each in done.applied] == [each.id for each in own_ledger().meant_for(version).records]
 
 
 @pytest.mark.parametrize("command", [("patch", "-p1", "-i"), ("git", "apply")])
