@@ -31,6 +31,9 @@ from lab.process import require
 
 START_SECONDS = 20.0
 END_SECONDS = 10.0
+# A process that was killed may still wait for the host's disk: it gives back its overlays, and right after a kernel was
+# built the file system was seen to take longer than ten seconds for that.
+KILLED_SECONDS = 60.0
 
 
 class GuestReset(GuestFault):
@@ -198,7 +201,7 @@ class Session:
             if not self._gone.is_set():
                 with contextlib.suppress(ProcessLookupError):
                     signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-            self._gone.wait(END_SECONDS)
+            self._gone.wait(KILLED_SECONDS)
         loop().call(self._let_go)
 
     def _let_go(self) -> None:
