@@ -154,15 +154,19 @@ class Machine:
 
     @property
     def memory(self) -> int:
-        """Bytes, whole MiB: what the guest had free when its agent came up; the rest of its RAM is the kernel's.
+        """Bytes, whole MiB: what the guest had free when it was first asked, or swapped on; the rest is the kernel's.
 
         The measure for pressure: a kernel of 2000 leaves nine tenths of 16 MiB to others, one of today with all its
         checks half of 32.
         """
+        if not self._memory:
+            info = self.agent.sysinfo()
+            self._memory = (info.freeram + info.bufferram) * info.mem_unit & -1 << 20
         return self._memory
 
     def swapon(self) -> None:
-        """Let the guest swap on the second disk."""
+        """Let the guest swap on the second disk; what memory it has is noted before."""
+        _ = self.memory
         self.agent.swapon(self.spec.swap_device)
 
     def by_hand(self) -> str:
@@ -261,17 +265,12 @@ class Machine:
             try:
                 self.console.wait_for(READY, self._deadline)
                 self.agent.ping()
-                self._measure()
             except GuestReset as error:
                 raise BootError(error.what, doing="booting", seen=error.seen, hint=error.hint) from error
             except (AgentError, SubjectError) as error:
                 if type(error) not in (AgentError, SubjectError):
                     raise
                 raise self._no_boot(error) from error
-
-    def _measure(self) -> None:
-        info = self.agent.sysinfo()
-        self._memory = (info.freeram + info.bufferram) * info.mem_unit & -1 << 20
 
     def _no_boot(self, error: LabError) -> BootError:
         place = self._where()
@@ -316,7 +315,6 @@ class Machine:
             self._saved = True
             self._baseline = BlockStats()  # a new QEMU counts from zero
             self.agent.ping(deadline=RESTORE_SECONDS)
-            self._measure()
 
     def _restore_in_place(self) -> None:
         session = self._live("restoring the snapshot")
