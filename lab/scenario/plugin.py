@@ -65,6 +65,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the markers; draw the seed, one for all processes of a run; take what the runner sent to this one."""
     config.addinivalue_line("markers", f"machine({', '.join(DIMENSIONS)}): dimensions of the machine")
     config.addinivalue_line("markers", "kernels(range, reason): skip on other kernels; both must be given")
+    config.addinivalue_line("markers", "long: takes much longer than others; begun first, so that nobody waits for it")
     sent = getattr(config, "workerinput", {})
     asked = sent.get(_SEED_KEY, config.getoption("--seed"))
     config.stash[_SEED] = random.SystemRandom().getrandbits(31) if asked is None else asked
@@ -107,6 +108,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "seed" in metafunc.fixturenames and not own:
         first = metafunc.config.stash[_SEED]
         metafunc.parametrize("seed", range(first, first + metafunc.config.getoption("--seeds")))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the long ones first: of several processes, one that begins the longest at the end is waited for by all."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 @pytest.hookimpl(wrapper=True)

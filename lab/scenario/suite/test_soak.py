@@ -11,6 +11,7 @@ GAMES = 8
 SECONDS = 300
 
 
+@pytest.mark.long
 @pytest.mark.machine(skip_idle=True)
 def test_five_minutes_of_random_work_agree_with_the_model(lab_machine: Machine, seed: int) -> None:
     """Whatever drivers do in whatever order, with storms and rests between, all words are those of a model in Python.
