@@ -12,14 +12,11 @@ import msgspec
 from lab.machine.spec import MachineSpec, Parts
 
 APPEND = "console=ttyS0 root=/dev/{}a init=/sbin/init panic=1"
+_TODAYS_WATERMARKS = "sysctl.vm.min_free_kbytes=1536 sysctl.vm.watermark_boost_factor=0"
 # Words of the kernel's command line by what it calls its disks, for any number of processors and for several.
 _ERA_WORDS = {
     "hd": ("ide1=noprobe", "noapic"),
-    "sd": (
-        "rootwait tsc=reliable lpj=10000000 slub_debug=FZP kmemleak.verbose=1 "
-         "sysctl.vm.min_free_kbytes=1536 sysctl.vm.watermark_boost_factor=0",
-        "",
-    ),
+    "sd": ("rootwait tsc=reliable lpj=10000000 slub_debug=FZP kmemleak.verbose=1 " + _TODAYS_WATERMARKS, ""),
 }
 DUMP = "/proc/self/fd/{}"
 

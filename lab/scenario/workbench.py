@@ -113,12 +113,21 @@ class Workbench:
         return spec_for(self.tree().version, given)
 
     def machine(self, spec: MachineSpec) -> Machine:
-        """Return a machine that has just been booted, as far as its guest can tell; the same one for equal specs."""
+        """Return a machine that has just been booted, as far as its guest can tell; the same one for equal specs.
+
+        All others stand still from now on: a guest that nobody uses takes time from the one that somebody does, and
+        one that skips idle time a whole core of the host.
+        """
+        from lab.machine.machine import Machine
+        from lab.machine.spec import MachineState
+
         known = self._machines.get(spec)
+        for other in self._machines.values():
+            if other is not known and other.state is MachineState.RUNNING:
+                other.stop()
         if known is not None:
             known.restore()
             return known
-        from lab.machine.machine import Machine
 
         machine = Machine.restored(**self.setup(spec))
         self._open.callback(machine.close)
