@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 from lab.machine import protocol
@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 GATE = "/tmp/gate"
 REGIONS = 4  # of each round in a rush
+ONE_THREAD = "kvmd=1,1"  # the kernel's word for a pool of one thread, which all attachments share
 EAGER = -20  # of a worker that runs before kvmd's threads do, whenever both could
 
 
@@ -62,36 +63,6 @@ def rush(machine: Machine, owners: Sequence[Attachment], rounds: int, seed: int)
     for pending in at_gate:
         pending.result()
     return begun
-
-
-def same_thread(one: Attachment, other: Attachment) -> bool:
-    """Tell whether two attachments live on the same thread of kvmd: whether one takes the place that the other left.
-
-    Linux puts a new mapping into the same hole again and again, while nothing else changes.
-    """
-    place, size = one.alloc(PAGE_SIZE), PAGE_SIZE
-    beside = other.alloc(size)
-    apart = place.address == beside.address
-    beside.free()
-    place.free()
-    if apart:
-        return False
-    again = other.alloc(size)
-    again.free()
-    return again.address == place.address
-
-
-def attach_to_one_thread(devices: Iterable[Kvmd]) -> list[Attachment]:
-    """Open an attachment on each device, all on the same thread of the pool; what lands elsewhere is closed again."""
-    found: list[Attachment] = []
-    with ExitStack() as elsewhere:
-        for device in devices:
-            mine = device.open()
-            while found and not same_thread(found[0], mine):
-                elsewhere.callback(mine.close)
-                mine = device.open()
-            found.append(mine)
-    return found
 
 
 def refusal(call: Callable[[], object]) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
+
 from lab.machine.agent import rounds_done
 from lab.machine.machine import Machine
-from lab.scenario.acts import EAGER, REGIONS, attach_to_one_thread, left_over, rush, together, workers
+from lab.scenario.acts import EAGER, ONE_THREAD, REGIONS, left_over, rush, together, workers
 from lab.scenario.kvmd import Kvmd
 
 SENDERS, ROUNDS = 22, 15
 
 
+@pytest.mark.machine(append=ONE_THREAD)
 def test_more_commands_than_slots_wait_and_are_all_answered(lab_machine: Machine, kvmd: Kvmd, seed: int) -> None:
     """22 processes send to one thread as fast as they can; 16 commands fit, the others wait their turn.
 
@@ -18,7 +21,7 @@ def test_more_commands_than_slots_wait_and_are_all_answered(lab_machine: Machine
     counted, and no process finds another's words in its memory. The processes come before the thread whenever both
     could run, so the slots do fill up on one processor as well.
     """
-    owners = attach_to_one_thread(workers(lab_machine, SENDERS, EAGER))
+    owners = [device.open() for device in workers(lab_machine, SENDERS, EAGER)]
     before = kvmd.stats()
     said = [rounds_done(pending) for pending in rush(lab_machine, owners, ROUNDS, seed)]
     after = kvmd.stats()

@@ -5,17 +5,20 @@ from __future__ import annotations
 import random
 from functools import partial
 
+import pytest
+
 from lab.machine.line import RefusedError
 from lab.machine.machine import Machine
 from lab.machine.pattern import PAGE_SIZE
 from lab.scenario import kvmd as calls
-from lab.scenario.acts import attach_to_one_thread, left_over, refusal, together, workers
+from lab.scenario.acts import ONE_THREAD, left_over, refusal, together, workers
 from lab.scenario.kvmd import DEDICATED, Kvmd, Region
 from lab.scenario.pressure import storm
 
 SIZE = 16 * PAGE_SIZE
 
 
+@pytest.mark.machine(append=ONE_THREAD)
 def test_attachments_on_one_thread_can_not_touch_each_other(lab_machine: Machine, kvmd: Kvmd, seed: int) -> None:
     """Two attachments live in one address space, side by side, and none can map, fill, unmap or free the other's.
 
@@ -23,8 +26,8 @@ def test_attachments_on_one_thread_can_not_touch_each_other(lab_machine: Machine
     begin in one's own region and end in the other's are the interesting ones: the addresses are all mapped.
     """
     stranger = Kvmd(lab_machine.agent.spawn())
-    mine, yours = attach_to_one_thread([kvmd, kvmd])
-    elsewhere = attach_to_one_thread([stranger])[0]
+    mine, yours = kvmd.open(), kvmd.open()
+    elsewhere = stranger.open()
     own, other = mine.alloc(SIZE), yours.alloc(SIZE)
     own.fill(seed)
     other.fill(seed + 1)

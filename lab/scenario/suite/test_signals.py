@@ -7,11 +7,13 @@ import signal
 from collections.abc import Callable
 from functools import partial
 
+import pytest
+
 from lab.machine.agent import rounds_done
 from lab.machine.machine import Machine
 from lab.machine.pattern import PAGE_SIZE
 from lab.machine.protocol import PAIR, Op
-from lab.scenario.acts import EAGER, attach_to_one_thread, left_over, refusal, rush, together, under_way, workers
+from lab.scenario.acts import EAGER, ONE_THREAD, left_over, refusal, rush, together, under_way, workers
 from lab.scenario.kvmd import DEDICATED, Kvmd
 from lab.scenario.pressure import spare_slots, storm
 
@@ -19,6 +21,7 @@ SENDERS, ROUNDS = 22, 10
 CROWDS = 24  # at most, until a signal has met one of them waiting
 
 
+@pytest.mark.machine(append=ONE_THREAD)
 def test_signal_during_a_wait_loses_neither_slot_nor_mapping(lab_machine: Machine, kvmd: Kvmd, seed: int) -> None:
     """Processes that wait for a slot, or for an answer, are stopped and continued all the time; nothing gets lost.
 
@@ -28,7 +31,7 @@ def test_signal_during_a_wait_loses_neither_slot_nor_mapping(lab_machine: Machin
     """
     draw = random.Random(seed)
     agent = lab_machine.agent
-    owners = attach_to_one_thread(workers(lab_machine, SENDERS, EAGER))
+    owners = [device.open() for device in workers(lab_machine, SENDERS, EAGER)]
     before = kvmd.stats()
     interrupted, crowds = 0, 0
     while not interrupted and crowds < CROWDS:
@@ -70,6 +73,7 @@ def test_workers_that_are_stopped_and_continued_answer_on(lab_machine: Machine, 
         device.worker.ping()
 
 
+@pytest.mark.machine(append=ONE_THREAD)
 def test_killed_senders_leave_no_trace(lab_machine: Machine, kvmd: Kvmd, seed: int) -> None:
     """22 processes are killed while they fill a thread's queue and wait for it: the thread serves on, and is empty.
 
@@ -81,7 +85,7 @@ def test_killed_senders_leave_no_trace(lab_machine: Machine, kvmd: Kvmd, seed: i
     with kvmd.open() as vmd, vmd.alloc(16 * PAGE_SIZE) as region:
         region.fill(seed)
         for _ in range(2):
-            owners = attach_to_one_thread([kvmd, *workers(lab_machine, SENDERS, EAGER)])
+            owners = [device.open() for device in (kvmd, *workers(lab_machine, SENDERS, EAGER))]
             busy = owners[1:]
             rushing = rush(lab_machine, busy, 30 * ROUNDS, seed)
             _let_run(lab_machine, draw.randrange(10))
