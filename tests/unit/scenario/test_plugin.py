@@ -90,6 +90,23 @@ def test_unknown_dimension_is_an_error_that_names_the_known_ones(suite: pytest.P
     result.stdout.fnmatch_lines(["*takes ram_mib, swap_mib, cpus, icount_shift, skip_idle, append by name*legs*"])
 
 
+def test_long_one_comes_first_and_the_others_stay_in_order(suite: pytest.Pytester) -> None:
+    suite.makepyfile(
+        """
+        import pytest
+
+        def test_b(): ...
+        def test_a(): ...
+
+        @pytest.mark.long
+        def test_c(): ...
+        """
+    )
+    result = suite.runpytest("-v")
+    result.assert_outcomes(passed=3)
+    result.stdout.fnmatch_lines(["*::test_c PASSED*", "*::test_b PASSED*", "*::test_a PASSED*"])
+
+
 def test_seeds_follow_each_other_and_are_named(suite: pytest.Pytester) -> None:
     suite.makepyfile(
         """
