@@ -10,7 +10,7 @@ from types import FrameType
 import typer
 from typer.exceptions import TyperException
 
-from lab.cli import controls, housekeeping, machines, stages
+from lab.cli import controls, housekeeping, machines, matrix, stages
 from lab.errors import LabError, UsageError
 
 INTERRUPTED = 130
@@ -28,6 +28,7 @@ app = typer.Typer(
 stages.register(app)
 machines.register(app)
 controls.register(app)
+matrix.register(app)
 housekeeping.register(app)
 
 

@@ -41,7 +41,9 @@ def doctor(
 
 
 def report(
-    run: Annotated[Path | None, typer.Argument(metavar="RUN", help="A run's folder (default: the newest).")] = None,
+    run: Annotated[
+        Path | None, typer.Argument(metavar="RUN", help="A run's folder, or a matrix's (default: the newest run).")
+    ] = None,
     html: Annotated[bool, typer.Option("--html", help="Write a page, RUN/report.html, and print its path.")] = False,
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the page there.")] = None,
     as_json: AsJson = False,
@@ -55,6 +57,13 @@ def report(
     if as_json and (html or output):
         raise UsageError("--json and a page at once", hint="call it twice")
     folder = run or journals.latest(Settings.from_environment().runs)
+    if (html or output) and (folder / "plan.json").is_file():
+        from lab.report.html import leave_grid
+
+        if output is not None:
+            raise UsageError("a matrix's page belongs into its folder, where its cells lead to", hint="--html")
+        print(leave_grid(folder))  # noqa: T201
+        return
     if html or output:
         from lab.report.html import leave
 

@@ -19,7 +19,7 @@ from lab.cache import host_trouble
 from lab.errors import UsageError
 from lab.report import drawing
 from lab.report.canvas import Picture
-from lab.report.grid import Grid
+from lab.report.grid import Grid, grid
 from lab.report.journals import load
 from lab.report.lines import TELLS
 from lab.report.scenarios import Scenario
@@ -83,6 +83,19 @@ def leave(folder: Path, path: Path | None = None) -> Path:
     """Write the page of the run in `folder`, there or to `path`, and return where it is."""
     written = path or folder / "report.html"
     write(written, page(view(load(folder), folder.resolve().name)))
+    return written
+
+
+def leave_grid(folder: Path) -> Path:
+    """Write the page of the matrix in `folder`, and that of each of its runs that has none; return where it is."""
+    from lab.matrix.book import read  # which itself tells its results as the cells of a page
+
+    results = read(folder)
+    for run in {result.run for result in results if result.run}:
+        if (folder / run / "journal.jsonl").is_file() and not (folder / run / "report.html").exists():
+            leave(folder / run)
+    written = folder / "grid.html"
+    write(written, grid_page(grid([result.shown for result in results])))
     return written
 
 

@@ -1,0 +1,153 @@
+"""The sub-command for many kernels at once: matrix."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lab.cli import common
+from lab.cli.common import AsJson, DryRun
+
+if TYPE_CHECKING:
+    from lab.matrix import Book, Cell, Result
+
+SCENARIOS = ("boot", "user_memory", "kvmd_regions")
+KERNELS = "<2.5"
+FAILED, UNKNOWN = 1, 8
+
+Sizes = Annotated[str, typer.Option(metavar="N,N", help="Numbers with commas (default: what suits each kernel).")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the sub-command."""
+    app.command()(matrix)
+
+
+def matrix(
+    scenario: Annotated[
+        list[str] | None, typer.Argument(metavar="SCENARIO", help=f"Names (default: {' '.join(SCENARIOS)}).")
+    ] = None,
+    kernels: Annotated[
+        str, typer.Option(metavar="EXPR", help="Which: names, patterns, ranges: '2.3.99-pre*,>=2.4.0-test9'.")
+    ] = KERNELS,
+    cpus: Sizes = "",
+    ram: Sizes = "",
+    swap: Sizes = "",
+    seed: Annotated[int, typer.Option(metavar="N", help="Of the patterns.")] = 1,
+    seeds: Annotated[int, typer.Option(min=1, metavar="N", help="Each cell with N seeds.")] = 1,
+    budget: Annotated[float, typer.Option(min=1, metavar="S", help="Longest time of a cell, in seconds.")] = 120.0,
+    workers: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Cells at once (default: one a core).")
+    ] = None,
+    resume: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Go on with one that was stopped.")] = None,
+    as_json: AsJson = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Run scenarios on many kernels and machines; each result is a line of FOLDER/results.jsonl as soon as it is there.
+
+    A cell that fails stops nothing. What has no tree at hand is told before and after. Stop it with Ctrl-C, and go on
+    with --resume.
+    """
+    from lab.matrix import Book, Crew, Plan, read
+    from lab.matrix.trees import known, missing
+    from lab.report.folder import new_run
+    from lab.settings import Settings
+
+    settings = Settings.from_environment()
+    if resume is None:
+        plan = Plan(
+            kernels=tuple(_selected(kernels, known(settings))),
+            scenarios=_scenarios(scenario or SCENARIOS),
+            cpus=_numbers("--cpus", cpus),
+            ram_mib=_numbers("--ram", ram),
+            swap_mib=_numbers("--swap", swap),
+            seeds=tuple(range(seed, seed + seeds)),
+            budget=budget,
+        )
+        wanted = plan.cells()
+        if dry_run:
+            common.say(wanted, as_json=as_json, text="\n".join(cell.name for cell in wanted))
+            return
+        book = Book.begin(new_run(settings.runs, "matrix"), plan)
+    else:
+        book = Book.resume(resume)
+        wanted = book.open_cells()
+        if dry_run:
+            common.say(wanted, as_json=as_json, text="\n".join(cell.name for cell in wanted))
+            return
+    without = missing(book.plan.kernels, settings)
+    _tell_missing(without)
+    _note(f"{len(wanted)} cells to try, {len(book.results)} known; {book.folder}")
+    count = Counter[str]()
+
+    def tell(result: Result) -> None:
+        count["done"] += 1
+        _note(_line(result, count["done"], len(wanted)))
+
+    try:
+        Crew(book, workers or len(os.sched_getaffinity(0)), tell).work(wanted, without)
+    finally:
+        page = _leave_page(book)
+    results = read(book.folder)
+    _tell_missing(without)
+    text = f"{_summary(results)}\nits page, for a browser: {page}\nthe matrix's folder: {book.folder}"
+    common.say({"folder": book.folder, "results": results}, as_json=as_json, text=text)
+    bad = {result.outcome for result in results}
+    if bad & {"failed", "timeout"}:
+        raise SystemExit(FAILED)
+    if "error" in bad:
+        raise SystemExit(UNKNOWN)
+
+
+def _selected(expression: str, names: Sequence[str]) -> list[str]:
+    from lab.matrix import select
+
+    return select(expression, names)
+
+
+def _scenarios(wanted: Sequence[str]) -> tuple[str, ...]:
+    from lab.scenario import runner
+
+    runner.paths(wanted)
+    return tuple(wanted)
+
+
+def _numbers(option: str, text: str) -> tuple[int, ...]:
+    from lab.errors import UsageError
+
+    words = [word.strip() for word in text.split(",")] if text else []
+    if not all(word.isdigit() for word in words):
+        raise UsageError(f"{option} {text!r}", hint=f"numbers with commas: {option} 1,2")
+    return tuple(int(word) for word in words)
+
+
+def _note(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _tell_missing(without: dict[str, str]) -> None:
+    for kernel, why in without.items():
+        _note(f"{kernel}: left out: {why}")
+
+
+def _line(result: Result, number: int, of: int) -> str:
+    cell: Cell = result.cell
+    place = f"{cell.kernel:<17} {cell.scenario:<14} {cell.cpus} CPU {cell.ram_mib} MiB seed {cell.seed}"
+    return f"[{number}/{of}] {place}  {result.outcome} {result.seconds:.1f} s  {result.reason}".rstrip()
+
+
+def _summary(results: Sequence[Result]) -> str:
+    counted = Counter(result.outcome for result in results)
+    return ", ".join(f"{number} {outcome}" for outcome, number in counted.most_common()) or "nothing was tried"
+
+
+def _leave_page(book: Book) -> Path:
+    from lab.report.html import leave_grid
+
+    return leave_grid(book.folder)

@@ -1,0 +1,133 @@
+"""The files of a matrix: what was asked for, and a line of JSON for each cell as it comes.
+
+A line is written whole and at once. Whoever is killed in the middle of one loses that cell and no other: the rest of a
+line is cut off when the book is opened again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from lab.cache import host_trouble
+from lab.errors import UsageError
+from lab.matrix.cells import Cell, cells
+from lab.report.grid import Cell as GridCell
+from lab.report.grid import Outcome
+
+PLAN, RESULTS = "plan.json", "results.jsonl"
+# What a resumed matrix tries again: nothing is known about the kernel.
+_UNKNOWN: tuple[Outcome, ...] = ("error", "impossible")
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked for. `budget` is the longest that a cell may take, in seconds."""
+
+    kernels: tuple[str, ...]
+    scenarios: tuple[str, ...]
+    cpus: tuple[int, ...] = ()
+    ram_mib: tuple[int, ...] = ()
+    swap_mib: tuple[int, ...] = ()
+    seeds: tuple[int, ...] = (1,)
+    budget: float = 120.0
+
+    def cells(self) -> list[Cell]:
+        """Return all of its cells."""
+        dimensions = {"cpus": self.cpus, "ram_mib": self.ram_mib, "swap_mib": self.swap_mib}
+        return cells(self.kernels, self.scenarios, seeds=self.seeds, **dimensions)
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a cell; `run` is its run's folder, relative to the matrix's; empty: there is none."""
+
+    cell: Cell
+    outcome: Outcome
+    seconds: float = 0.0
+    reason: str = ""
+    run: str = ""
+
+    @property
+    def known(self) -> bool:
+        """Whether it says something about the kernel."""
+        return self.outcome not in _UNKNOWN
+
+    @property
+    def shown(self) -> GridCell:
+        """The cell for a page."""
+        cell = self.cell
+        return GridCell(
+            kernel=cell.kernel,
+            scenario=cell.scenario,
+            cpus=cell.cpus,
+            ram_mib=cell.ram_mib,
+            swap_mib=cell.swap_mib,
+            outcome=self.outcome,
+            seconds=self.seconds,
+            reason=self.reason,
+            run=self.run,
+        )
+
+
+class Book:
+    """The files in a matrix's folder, open for more results."""
+
+    def __init__(self, folder: Path, plan: Plan) -> None:
+        self.folder = folder
+        self.plan = plan
+        self.results: dict[Cell, Result] = {}
+
+    @classmethod
+    def begin(cls, folder: Path, plan: Plan) -> Book:
+        """Open a new one."""
+        with host_trouble(f"writing to {folder}"):
+            (folder / PLAN).write_bytes(msgspec.json.format(msgspec.json.encode(plan)) + b"\n")
+            (folder / RESULTS).touch()
+        return cls(folder, plan)
+
+    @classmethod
+    def resume(cls, folder: Path) -> Book:
+        """Open one that was begun before, with all of its results."""
+        book = cls(folder, _plan(folder))
+        path = folder / RESULTS
+        with host_trouble(f"reading {path}"):
+            data = path.read_bytes()
+            whole = data[: data.rfind(b"\n") + 1]
+            if whole != data:
+                path.write_bytes(whole)
+        book.results = {result.cell: result for result in read(folder)}
+        return book
+
+    def add(self, result: Result) -> None:
+        """Write a result down; HostError: the host does not let us, a full disk for one."""
+        with host_trouble(f"writing a result to {self.folder}"), (self.folder / RESULTS).open("ab", 0) as file:
+            file.write(msgspec.json.encode(result) + b"\n")
+        self.results[result.cell] = result
+
+    def open_cells(self) -> list[Cell]:
+        """Return the cells about which nothing is known yet."""
+        return [cell for cell in self.plan.cells() if cell not in self.results or not self.results[cell].known]
+
+
+def _plan(folder: Path) -> Plan:
+    try:
+        return msgspec.json.decode((folder / PLAN).read_bytes(), type=Plan)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise UsageError(f"{folder} is no matrix's folder: {error}", hint="it has a plan.json") from error
+
+
+def read(folder: Path) -> list[Result]:
+    """Return the last result of each cell, in the order of the plan; a line that was cut off is left out."""
+    path = folder / RESULTS
+    found: dict[Cell, Result] = {}
+    with host_trouble(f"reading {path}"):
+        lines = path.read_bytes().splitlines(keepends=True)
+    for number, line in enumerate(lines, 1):
+        if not line.endswith(b"\n"):
+            break
+        try:
+            result = msgspec.json.decode(line, type=Result)
+        except msgspec.MsgspecError as error:
+            raise UsageError(f"{path}:{number}: {error}", doing="reading a matrix's results") from error
+        found[result.cell] = result
+    return [found[cell] for cell in _plan(folder).cells() if cell in found]

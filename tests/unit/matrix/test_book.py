@@ -1,0 +1,92 @@
+"""The cells of a matrix and the file of their results: nothing is lost, and nothing is done twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lab.errors import HostError, UsageError
+from lab.matrix import Book, Plan, Result, cells, read
+
+PLAN = Plan(kernels=("2.3.99-pre3", "6.1"), scenarios=("boot", "tour"), seeds=(4, 5))
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Book:
+    return Book.begin(tmp_path, PLAN)
+
+
+def test_dimensions_that_are_not_given_suit_the_kernel() -> None:
+    old, *_, new = PLAN.cells()
+    assert (old.cpus, old.ram_mib, old.swap_mib, old.variant) == (1, 16, 96, "up")
+    assert (new.cpus, new.ram_mib, new.variant) == (2, 28, "smp")
+    assert len({cell.name for cell in PLAN.cells()}) == 8
+
+
+def test_dimensions_multiply() -> None:
+    found = cells(["2.4.0"], ["boot"], cpus=(1, 2), ram_mib=(16, 32))
+    assert [(cell.cpus, cell.ram_mib) for cell in found] == [(1, 16), (1, 32), (2, 16), (2, 32)]
+
+
+def test_machine_that_cannot_be_is_refused_before_anything_is_tried() -> None:
+    with pytest.raises(UsageError, match="99 CPUs"):
+        cells(["2.4.0"], ["boot"], cpus=(1, 99))
+    with pytest.raises(UsageError, match="twice"):
+        cells(["2.4.0"], ["boot", "boot"])
+
+
+def test_results_come_back_in_the_order_of_the_plan(book: Book) -> None:
+    first, second, *_ = PLAN.cells()
+    book.add(Result(cell=second, outcome="failed", reason="so", run="cells/x"))
+    book.add(Result(cell=first, outcome="error"))
+    book.add(Result(cell=first, outcome="passed", seconds=1.5))
+    assert [(result.cell, result.outcome) for result in read(book.folder)] == [(first, "passed"), (second, "failed")]
+
+
+def test_resumed_one_tries_what_is_missing_and_what_is_unknown(book: Book) -> None:
+    outcomes = ("passed", "failed", "timeout", "skipped", "error", "impossible")
+    for cell, outcome in zip(PLAN.cells(), outcomes, strict=False):
+        book.add(Result(cell=cell, outcome=outcome))  # type: ignore[arg-type]
+    again = Book.resume(book.folder)
+    assert again.plan == PLAN
+    assert again.open_cells() == PLAN.cells()[4:]
+
+
+def test_line_that_was_cut_off_is_one_cell_and_no_other(book: Book) -> None:
+    first, second, *_ = PLAN.cells()
+    book.add(Result(cell=first, outcome="passed"))
+    book.add(Result(cell=second, outcome="passed"))
+    path = book.folder / "results.jsonl"
+    path.write_bytes(path.read_bytes()[:-7])
+    assert [result.cell for result in read(book.folder)] == [first]
+    again = Book.resume(book.folder)
+    assert again.open_cells()[0] == second
+    again.add(Result(cell=second, outcome="failed"))
+    assert [result.outcome for result in read(book.folder)] == ["passed", "failed"]
+
+
+def test_damaged_line_is_named(book: Book) -> None:
+    (book.folder / "results.jsonl").write_text("nonsense\n")
+    with pytest.raises(UsageError, match=r"results\.jsonl:1: "):
+        Book.resume(book.folder)
+
+
+def test_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is no matrix's folder"):
+        Book.resume(tmp_path)
+
+
+def test_full_disk_is_an_error_of_the_host_and_keeps_what_is_there(book: Book) -> None:
+    first, second, *_ = PLAN.cells()
+    book.add(Result(cell=first, outcome="passed"))
+    path = book.folder / "results.jsonl"
+    kept = path.read_bytes()
+    path.unlink()
+    path.symlink_to("/dev/full")
+    with pytest.raises(HostError, match="No space left on device"):
+        book.add(Result(cell=second, outcome="passed"))
+    assert second not in book.results
+    path.unlink()
+    path.write_bytes(kept)
+    assert Book.resume(book.folder).open_cells()[0] == second
