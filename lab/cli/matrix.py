@@ -1,4 +1,4 @@
-"""The sub-command for many kernels at once: matrix."""
+"""The sub-commands for many kernels at once: matrix, bisect."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from lab.cli.common import AsJson, DryRun
 
 if TYPE_CHECKING:
     from lab.matrix import Book, Cell, Result
+    from lab.matrix.bisect import Turn
 
 SCENARIOS = ("boot", "user_memory", "kvmd_regions")
 KERNELS = "<2.5"
@@ -25,8 +26,9 @@ Sizes = Annotated[str, typer.Option(metavar="N,N", help="Numbers with commas (de
 
 
 def register(app: typer.Typer) -> None:
-    """Add the sub-command."""
+    """Add the sub-commands."""
     app.command()(matrix)
+    app.command()(bisect)
 
 
 def matrix(
@@ -88,7 +90,7 @@ def matrix(
 
     def tell(result: Result) -> None:
         count["done"] += 1
-        _note(_line(result, count["done"], len(wanted)))
+        _note(f"[{count['done']}/{len(wanted)}] {_line(result)}")
 
     try:
         Crew(book, workers or len(os.sched_getaffinity(0)), tell).work(wanted, without)
@@ -101,8 +103,79 @@ def matrix(
     bad = {result.outcome for result in results}
     if bad & {"failed", "timeout"}:
         raise SystemExit(FAILED)
-    if "error" in bad:
+    if "error" in bad or not any(result.known for result in results):
         raise SystemExit(UNKNOWN)
+
+
+def bisect(
+    scenario: Annotated[str, typer.Option(metavar="S", help="The scenario's name.")],
+    good: Annotated[str, typer.Option(metavar="KERNEL", help="One on which it passes.")],
+    bad: Annotated[str, typer.Option(metavar="KERNEL", help="One on which it does not; older or newer.")],
+    kernels: Annotated[str, typer.Option(metavar="EXPR", help="Among which, as for matrix.")] = "all",
+    repeat: Annotated[int, typer.Option(min=1, metavar="N", help="Tries of each kernel, with a seed each.")] = 5,
+    seed: Annotated[int, typer.Option(metavar="N", help="The first seed.")] = 1,
+    cpus: common.Cpus = None,
+    ram: common.Ram = None,
+    swap: common.Swap = None,
+    budget: Annotated[float, typer.Option(min=1, metavar="S", help="Longest time of a try, in seconds.")] = 120.0,
+    workers: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Tries at once (default: one a core).")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find the release in which a scenario's outcome changes, with few builds.
+
+    Each release that it looks at is tried N times: one that passes only sometimes counts as bad, and is told.
+    """
+    from lab.matrix import Book, Crew, Plan
+    from lab.matrix.bisect import bisect as search
+    from lab.matrix.bisect import check
+    from lab.matrix.trees import known, missing
+    from lab.report.folder import new_run
+    from lab.settings import Settings
+
+    settings = Settings.from_environment()
+    among = _selected(kernels, known(settings))
+    without = missing(among, settings)
+    among = [name for name in among if name not in without]
+    check(among, good, bad)
+    plan = Plan(
+        kernels=tuple(among),
+        scenarios=_scenarios([scenario]),
+        cpus=() if cpus is None else (cpus,),
+        ram_mib=() if ram is None else (ram,),
+        swap_mib=() if swap is None else (swap,),
+        seeds=tuple(range(seed, seed + repeat)),
+        budget=budget,
+        samples=True,
+    )
+    folder = new_run(settings.runs, "bisect")
+    book = Book.begin(folder, plan)
+
+    def probe(kernel: str) -> list[Result]:
+        cells = [cell for cell in plan.cells() if cell.kernel == kernel]
+        Crew(book, workers or len(os.sched_getaffinity(0)), lambda one: _note(_line(one))).work(cells, {})
+        return [book.results[cell] for cell in cells]
+
+    turn = search(scenario, among, good, bad, probe)
+    page = _leave_pair(turn, folder)
+    tried = "\n".join(f"  {finding}" for finding in turn.tried)
+    text = f"{turn}\n{tried}\nits page, for a browser: {page}"
+    common.say({"says": str(turn), "folder": folder, "turn": turn}, as_json=as_json, text=text)
+
+
+def _leave_pair(turn: Turn, folder: Path) -> Path:
+    """Leave the page of a bisection, with the run on each side that shows it best."""
+    from lab.report.html import pair_page, write
+
+    sides = []
+    for finding in (turn.before, turn.after):
+        shown = [one for one in finding.results if one.run and (folder / one.run / "journal.jsonl").is_file()]
+        shown.sort(key=lambda one: (one.outcome == "passed") == (finding.verdict != "passes"))
+        sides += [(finding.kernel, folder / one.run) for one in shown[:1]]
+    page = folder / "bisect.html"
+    write(page, pair_page(str(turn), [str(finding) for finding in turn.tried], sides))
+    return page
 
 
 def _selected(expression: str, names: Sequence[str]) -> list[str]:
@@ -136,10 +209,10 @@ def _tell_missing(without: dict[str, str]) -> None:
         _note(f"{kernel}: left out: {why}")
 
 
-def _line(result: Result, number: int, of: int) -> str:
+def _line(result: Result) -> str:
     cell: Cell = result.cell
     place = f"{cell.kernel:<17} {cell.scenario:<14} {cell.cpus} CPU {cell.ram_mib} MiB seed {cell.seed}"
-    return f"[{number}/{of}] {place}  {result.outcome} {result.seconds:.1f} s  {result.reason}".rstrip()
+    return f"{place}  {result.outcome} {result.seconds:.1f} s  {result.reason}".rstrip()
 
 
 def _summary(results: Sequence[Result]) -> str:

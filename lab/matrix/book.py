@@ -22,7 +22,7 @@ _UNKNOWN: tuple[Outcome, ...] = ("error", "impossible")
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked for. `budget` is the longest that a cell may take, in seconds."""
+    """What was asked for. `budget` is the longest that a cell may take, in seconds; `samples`: its page has plots."""
 
     kernels: tuple[str, ...]
     scenarios: tuple[str, ...]
@@ -31,6 +31,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     swap_mib: tuple[int, ...] = ()
     seeds: tuple[int, ...] = (1,)
     budget: float = 120.0
+    samples: bool = False
 
     def cells(self) -> list[Cell]:
         """Return all of its cells."""

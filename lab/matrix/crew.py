@@ -98,7 +98,7 @@ class Crew:
                 self._note(Result(cell=cell, outcome=trouble.outcome, reason=trouble.reason))
 
     def _attempt(self, cell: Cell) -> None:
-        self._note(work.attempt(cell, self._folder, self.book.plan.budget, self.stop))
+        self._note(work.attempt(cell, self._folder, self.book.plan, self.stop))
 
     def _note(self, result: Result) -> None:
         with self._lock:

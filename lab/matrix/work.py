@@ -11,7 +11,7 @@ import msgspec
 
 from lab import journal
 from lab.errors import CompileError, InfraError
-from lab.matrix.book import Result
+from lab.matrix.book import Plan, Result
 from lab.matrix.cells import Cell
 from lab.matrix.child import complaint, lab
 from lab.report.grid import Outcome
@@ -54,17 +54,17 @@ def build(kernel: str, variant: str, folder: Path, stop: threading.Event) -> Tro
     return Trouble("impossible" if code in _KERNEL_CODES else "error", what)
 
 
-def attempt(cell: Cell, folder: Path, budget: float, stop: threading.Event) -> Result:
+def attempt(cell: Cell, folder: Path, plan: Plan, stop: threading.Event) -> Result:
     """Run a cell's scenario; the run's folder is below `folder`/cells."""
     place, begin = folder / "cells" / cell.name, time.monotonic()
     log = place / "output.log"
-    arguments = ["run", *cell.arguments, "--workers=1", "--json"]
-    code = lab(arguments, log=log, budget=budget, stop=stop, environment={"KVMD_LAB_RUNS": str(place)})
+    arguments = ["run", *cell.arguments, "--workers=1", "--json", *(["--samples"] if plan.samples else [])]
+    code = lab(arguments, log=log, budget=plan.budget, stop=stop, environment={"KVMD_LAB_RUNS": str(place)})
     seconds = round(time.monotonic() - begin, 3)
     runs = sorted(path for path in place.glob("*-run*") if path.is_dir())
     run = str(runs[-1].relative_to(folder)) if runs else ""
     if code is None:
-        why = f"no end within {budget:.0f} s"
+        why = f"no end within {plan.budget:.0f} s"
         return Result(cell=cell, outcome="timeout", seconds=seconds, reason=why, run=run)
     outcome, reason = _verdict(runs[-1]) if runs else ("error", "")
     if outcome != "passed" and not reason:

@@ -99,6 +99,15 @@ def leave_grid(folder: Path) -> Path:
     return written
 
 
+def pair_page(turn: str, tried: Sequence[str], runs: Sequence[tuple[str, Path]]) -> str:
+    """Return the page of a bisection: what it found, what was tried, and a run on each side, with the kernel's name."""
+    sides = [
+        (kernel, section(view(load(folder), folder.resolve().name), f"side-{number}-"))
+        for number, (kernel, folder) in enumerate(runs)
+    ]
+    return environment().get_template("pair.html.j2").render(turn=turn, tried=tried, sides=sides)
+
+
 def write(path: Path, text: str) -> None:
     """Write a page; UsageError: its folder is none, HostError: the host does not let us."""
     if not path.parent.is_dir():

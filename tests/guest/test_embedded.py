@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,20 +16,17 @@ from lab.report import journals
 from lab.report.view import view
 from tests.runs import interrupted_run, two_runs
 
-# Those that have passed there again and again; the others are run by hand.
-STEADY = ("arguments", "boot", "kvmd_regions", "proc", "tour", "user_memory")
 
-
-def test_steady_scenarios_pass_on_the_distributions_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_scenarios_pass_on_the_distributions_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Built and booted for real, with two processors; the kernel stays in the user's cache."""
     monkeypatch.setenv("KVMD_LAB_RUNS", str(tmp_path))
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
-    argv = [sys.executable, "-m", "lab", "run", *STEADY, "--kernel=6.1", "--cpus=2", "--seed=1", "--json"]
+    argv = [sys.executable, "-m", "lab", "run", "--kernel=6.1", "--cpus=2", "--seed=1", "--json"]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=3000)
     assert done.returncode == 0, done.stdout + done.stderr
     outcome = json.loads(done.stdout)["outcome"]
-    assert (outcome["failed"], outcome["errors"], outcome["skipped"]) == (0, 0, 0)
-    assert outcome["passed"] >= len(STEADY)
+    assert (outcome["failed"], outcome["errors"]) == (0, 0)
+    assert outcome["passed"] > 10 * outcome["skipped"], "a few make no sense on a kernel of today"
     told = view(journals.load(Path(json.loads(done.stdout)["folder"])))
     assert (told.verdict, told.counts["passed"]) == ("passed", outcome["passed"])
     assert told.machines[0].startswith("2 processors, ")
@@ -43,3 +43,43 @@ def test_two_runs_at_once_do_not_meet(tmp_path: Path) -> None:
     one, other = two_runs(tmp_path, "boot", "--kernel=6.1")
     assert one["folder"] != other["folder"]
     assert one["outcome"] == other["outcome"]
+
+
+def test_matrix_that_is_stopped_and_resumed_loses_no_cell(tmp_path: Path) -> None:
+    environment = os.environ | {"KVMD_LAB_RUNS": str(tmp_path)}
+    matrix = [sys.executable, "-m", "lab", "matrix"]
+    begin = [*matrix, "boot", "tour", "user_memory", "--kernels=6.1", "--workers=1", "--budget=300"]
+    with subprocess.Popen(begin, env=environment, stderr=subprocess.PIPE, text=True) as stopped:
+        assert stopped.stderr is not None
+        for line in stopped.stderr:
+            if line.startswith("[1/3]"):
+                stopped.send_signal(signal.SIGINT)
+        assert stopped.wait(timeout=60) == 130
+    (folder,) = tmp_path.iterdir()
+    lines = (folder / "results.jsonl").read_text().splitlines()
+    assert len(lines) in (1, 2)  # the second one may end just then
+    assert running(str(folder)) == []
+
+    done = subprocess.run(
+        [*matrix, "--resume", str(folder), "--json"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout)["results"]
+    assert [(one["cell"]["scenario"], one["outcome"]) for one in results] == [
+        ("boot", "passed"),
+        ("tour", "passed"),
+        ("user_memory", "passed"),
+    ]
+    assert (folder / "results.jsonl").read_text().splitlines()[: len(lines)] == lines
+    assert all((folder / one["run"] / "report.html").is_file() for one in results)
+    assert "user_memory" in (folder / "grid.html").read_text()
+
+
+def running(word: str) -> list[str]:
+    """The command lines of processes that have a word in it, or in their environment."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if word.encode() in (path / "environ").read_bytes():
+                found.append((path / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+    return found

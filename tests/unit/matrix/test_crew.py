@@ -29,8 +29,8 @@ class Hands:
         self.seen.append(f"build {kernel} {variant}")
         return self.troubles.get(kernel)
 
-    def attempt(self, cell: Cell, _folder: Path, budget: float, stop: threading.Event) -> Result:
-        assert budget == PLAN.budget
+    def attempt(self, cell: Cell, _folder: Path, plan: Plan, stop: threading.Event) -> Result:
+        assert plan == PLAN
         self.during(cell)
         if stop.is_set():
             raise Stopped("stopped")
