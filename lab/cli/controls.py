@@ -38,7 +38,7 @@ def controls(
         text = "\n".join(f"{one.id}  [{', '.join(one.defects)}]  {one.scenario}\n    {one.does}" for one in chosen)
         common.say(chosen, as_json=as_json, text=text)
         return
-    from lab.controls.hunt import PATIENCE, Trials, Verdict, hunt, printed
+    from lab.controls.hunt import Trials, Verdict, hunt, printed
     from lab.report.folder import new_run
     from lab.settings import Settings
 
@@ -48,9 +48,10 @@ def controls(
 
     folder = new_run(Settings.from_environment().runs, "controls")
     with common.bench(common.subject(kernel, tree, cc=cc, accept_changed=accept_changed), quiet=True) as bench:
-        processors = bench.spec(**common.dimensions(cpus, None, None)).cpus
+        machine = bench.spec(**common.dimensions(cpus, None, None))
+        processors = machine.cpus
         shown = [one for one in chosen if one.shows_on(bench.tree().version, processors)]
-        trials = Trials(bench, processors, folder, workers=workers, patience=patience or PATIENCE)
+        trials = Trials(bench, processors, folder, workers=workers, patience=patience, today=machine.today)
         verdicts = hunt(shown, trials, tell)
     common.say(verdicts, as_json=as_json, text=f"{printed(verdicts)}\nthe runs' folders: {folder}")
     if not all(verdict.good for verdict in verdicts):
