@@ -51,10 +51,16 @@ static int kvmd_untouched(struct mm_struct *mm, unsigned long addr)
 	return none;
 }
 
-/* Whether what is left of RAM and swap is for processes, which would be killed where kvmd's caller just gets an error. */
+/*
+ * Whether what is left of RAM and swap is for processes, which would be killed where kvmd's caller just gets an error.
+ * Some slots must be left as well: without a free one 6.1 does not even look at anonymous pages, not at those in the swap
+ * cache that have a slot already, and kills somebody over memory that is there for the taking.
+ */
 static int kvmd_nearly_full(void)
 {
-	return si_mem_available() + get_nr_swap_pages() < totalram_pages() / 8;
+	long spare = totalram_pages() / 8, slots = get_nr_swap_pages();
+
+	return si_mem_available() + slots < spare || slots < min(spare, total_swap_pages / 4);
 }
 
 /* Turn what pinning a page said into kvmd's error for it. */
