@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from types import FrameType
 
 import typer
@@ -15,6 +16,7 @@ from lab.errors import LabError, UsageError
 
 INTERRUPTED = 130
 TERMINATED = 143
+_terminated = threading.Event()
 
 app = typer.Typer(
     name="kvmd-lab",
@@ -38,7 +40,7 @@ def main() -> None:
     try:
         status = app(standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
-        sys.exit(_say("interrupted", INTERRUPTED))
+        sys.exit(_say("terminated", TERMINATED) if _terminated.is_set() else _say("interrupted", INTERRUPTED))
     except TyperException as error:
         sys.exit(_say(f"kvmd-lab: {error.format_message()}\n  try: kvmd-lab --help", UsageError.exit_code))
     except LabError as error:
@@ -46,12 +48,18 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    if status == INTERRUPTED and _terminated.is_set():  # typer makes this of a KeyboardInterrupt
+        status = TERMINATED
     sys.exit(status if isinstance(status, int) else 0)
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> None:
-    """Let every `with` put its things away before SIGTERM ends us."""
-    sys.exit(TERMINATED)
+    """Let every `with` put its things away before SIGTERM ends us.
+
+    As Ctrl-C would: pytest takes any other exception, SystemExit too, for the failure of a test and goes on.
+    """
+    _terminated.set()
+    raise KeyboardInterrupt
 
 
 def _say(text: str, status: int) -> int:

@@ -13,9 +13,10 @@ import typer
 
 from lab.cli import common
 from lab.cli.common import AsJson, DryRun
+from lab.errors import UsageError
 
 if TYPE_CHECKING:
-    from lab.matrix import Book, Cell, Result
+    from lab.matrix import Cell, Result
     from lab.matrix.bisect import Turn
 
 SCENARIOS = ("boot", "user_memory", "kvmd_regions")
@@ -32,6 +33,7 @@ def register(app: typer.Typer) -> None:
 
 
 def matrix(
+    context: typer.Context,
     scenario: Annotated[
         list[str] | None, typer.Argument(metavar="SCENARIO", help=f"Names (default: {' '.join(SCENARIOS)}).")
     ] = None,
@@ -59,9 +61,12 @@ def matrix(
     from lab.matrix import Book, Crew, Plan, read
     from lab.matrix.trees import known, missing
     from lab.report.folder import new_run
+    from lab.report.html import leave_grid
     from lab.settings import Settings
 
     settings = Settings.from_environment()
+    if resume is not None and _given(context) - {"resume", "workers", "as_json", "dry_run"}:
+        raise UsageError("--resume goes on with what was asked for then", hint="only --workers, --json and --dry-run")
     if resume is None:
         plan = Plan(
             kernels=tuple(_selected(kernels, known(settings))),
@@ -83,9 +88,10 @@ def matrix(
         if dry_run:
             common.say(wanted, as_json=as_json, text="\n".join(cell.name for cell in wanted))
             return
-    without = missing(book.plan.kernels, settings)
+    without = missing(dict.fromkeys(cell.kernel for cell in wanted), settings)
     _tell_missing(without)
-    _note(f"{len(wanted)} cells to try, {len(book.results)} known; {book.folder}")
+    known_now = sum(result.known for result in book.results.values())
+    _note(f"{len(wanted)} cells to try, {known_now} known; {book.folder}")
     count = Counter[str]()
 
     def tell(result: Result) -> None:
@@ -95,15 +101,16 @@ def matrix(
     try:
         Crew(book, workers or len(os.sched_getaffinity(0)), tell).work(wanted, without)
     finally:
-        page = _leave_page(book)
+        _tell_missing(without)
+    page = leave_grid(book.folder)
     results = read(book.folder)
-    _tell_missing(without)
     text = f"{_summary(results)}\nits page, for a browser: {page}\nthe matrix's folder: {book.folder}"
     common.say({"folder": book.folder, "results": results}, as_json=as_json, text=text)
     bad = {result.outcome for result in results}
     if bad & {"failed", "timeout"}:
         raise SystemExit(FAILED)
-    if "error" in bad or not any(result.known for result in results):
+    unknown = [result for result in results if not result.known]
+    if len(unknown) == len(results) or any(result.cell.kernel not in without for result in unknown):
         raise SystemExit(UNKNOWN)
 
 
@@ -136,9 +143,9 @@ def bisect(
 
     settings = Settings.from_environment()
     among = _selected(kernels, known(settings))
-    without = missing(among, settings)
-    among = [name for name in among if name not in without]
     check(among, good, bad)
+    without = missing(among, settings)
+    _tell_missing(without)
     plan = Plan(
         kernels=tuple(among),
         scenarios=_scenarios([scenario]),
@@ -154,10 +161,11 @@ def bisect(
 
     def probe(kernel: str) -> list[Result]:
         cells = [cell for cell in plan.cells() if cell.kernel == kernel]
-        Crew(book, workers or len(os.sched_getaffinity(0)), lambda one: _note(_line(one))).work(cells, {})
+        Crew(book, workers or len(os.sched_getaffinity(0)), lambda one: _note(_line(one))).work(cells, without)
         return [book.results[cell] for cell in cells]
 
     turn = search(scenario, among, good, bad, probe)
+    _tell_missing(without)
     page = _leave_pair(turn, folder)
     tried = "\n".join(f"  {finding}" for finding in turn.tried)
     text = f"{turn}\n{tried}\nits page, for a browser: {page}"
@@ -188,14 +196,24 @@ def _scenarios(wanted: Sequence[str]) -> tuple[str, ...]:
     from lab.scenario import runner
 
     runner.paths(wanted)
-    return tuple(wanted)
+    return tuple(_absolute(name) if Path(name.partition("::")[0]).exists() else name for name in wanted)
+
+
+def _absolute(test: str) -> str:
+    """Name a user's own test so that the matrix can be resumed from another folder."""
+    path, colons, rest = test.partition("::")
+    return f"{Path(path).absolute()}{colons}{rest}"
+
+
+def _given(context: typer.Context) -> set[str]:
+    """Return the names of the parameters that are on the command line."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
 
 
 def _numbers(option: str, text: str) -> tuple[int, ...]:
-    from lab.errors import UsageError
-
     words = [word.strip() for word in text.split(",")] if text else []
-    if not all(word.isdigit() for word in words):
+    if not all(word.isdecimal() for word in words):
         raise UsageError(f"{option} {text!r}", hint=f"numbers with commas: {option} 1,2")
     return tuple(int(word) for word in words)
 
@@ -218,9 +236,3 @@ def _line(result: Result) -> str:
 def _summary(results: Sequence[Result]) -> str:
     counted = Counter(result.outcome for result in results)
     return ", ".join(f"{number} {outcome}" for outcome, number in counted.most_common()) or "nothing was tried"
-
-
-def _leave_page(book: Book) -> Path:
-    from lab.report.html import leave_grid
-
-    return leave_grid(book.folder)

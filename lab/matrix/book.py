@@ -6,6 +6,8 @@ line is cut off when the book is opened again.
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import msgspec
@@ -92,17 +94,20 @@ class Book:
         book = cls(folder, _plan(folder))
         path = folder / RESULTS
         with host_trouble(f"reading {path}"):
-            data = path.read_bytes()
-            whole = data[: data.rfind(b"\n") + 1]
-            if whole != data:
-                path.write_bytes(whole)
+            data = path.read_bytes() if path.exists() else b""
+            if not data.endswith(b"\n") and data:
+                os.truncate(path, data.rfind(b"\n") + 1)
         book.results = {result.cell: result for result in read(folder)}
         return book
 
     def add(self, result: Result) -> None:
         """Write a result down; HostError: the host does not let us, a full disk for one."""
+        line = msgspec.json.encode(result) + b"\n"
         with host_trouble(f"writing a result to {self.folder}"), (self.folder / RESULTS).open("ab", 0) as file:
-            file.write(msgspec.json.encode(result) + b"\n")
+            before = file.seek(0, os.SEEK_END)
+            if file.write(line) != len(line):  # a disk that is nearly full takes a part of it
+                file.truncate(before)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self.results[result.cell] = result
 
     def open_cells(self) -> list[Cell]:
@@ -122,7 +127,7 @@ def read(folder: Path) -> list[Result]:
     path = folder / RESULTS
     found: dict[Cell, Result] = {}
     with host_trouble(f"reading {path}"):
-        lines = path.read_bytes().splitlines(keepends=True)
+        lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
     for number, line in enumerate(lines, 1):
         if not line.endswith(b"\n"):
             break

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from urllib.parse import quote
 
 import msgspec
 
+from lab.cache import digest
 from lab.errors import UsageError
 from lab.machine.spec import spec_for
 from lab.version import KernelVersion
+
+_LONGEST = 120
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,7 +29,9 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def name(self) -> str:
         """A name that no other cell has, fit for a folder."""
-        scenario = self.scenario.replace("/", "_")
+        scenario = quote(self.scenario, safe="")
+        if len(scenario) > _LONGEST:
+            scenario = f"{scenario[-_LONGEST:]}-{digest(self.scenario)[:12]}"
         return f"{self.kernel}-{scenario}-{self.cpus}cpu-{self.ram_mib}ram-{self.swap_mib}swap-seed{self.seed}"
 
     @property

@@ -41,7 +41,7 @@ def lab(
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **environment},
+            env={**os.environ, "PYTEST_ADDOPTS": "", **environment},
             process_group=0,
             preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call
         )

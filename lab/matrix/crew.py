@@ -6,6 +6,7 @@ another one runs what is built.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import queue
 import threading
@@ -51,17 +52,19 @@ class Crew:
                 groups.setdefault((cell.kernel, cell.variant), []).append(cell)
         for (kernel, variant), group in groups.items():
             self._put(_BUILD, partial(self._build, kernel, variant, group))
-        threads = [threading.Thread(target=self._loop, name=f"matrix {n}") for n in range(self._workers)]
-        for thread in threads:
-            thread.start()
+        # If nobody is left to wait for them they end with this process, and their children with them.
+        threads = [threading.Thread(target=self._loop, name=f"matrix {n}", daemon=True) for n in range(self._workers)]
         try:
+            for thread in threads:
+                thread.start()
             for thread in threads:
                 while thread.is_alive():
                     thread.join(_LOOK_SECONDS)
         finally:
             self.stop.set()
             for thread in threads:
-                thread.join()
+                if thread.ident is not None:
+                    thread.join()
         if self._error is not None:
             raise self._error
 
@@ -103,4 +106,5 @@ class Crew:
     def _note(self, result: Result) -> None:
         with self._lock:
             self.book.add(result)
-        self.tell(result)
+            with contextlib.suppress(OSError):  # nobody listens any more
+                self.tell(result)

@@ -35,10 +35,10 @@ def select(expression: str, names: Iterable[str]) -> list[str]:
 
 
 def _term(term: str, known: list[str]) -> Matches:
-    if term.startswith("!"):
+    if term.startswith("!") and not term.startswith("!="):
         inner = _term(term[1:].strip(), known)
         return lambda name: not inner(name)
-    if term == "all" or term[:1] in ("<", ">", "="):
+    if term == "all" or term[:1] in ("<", ">", "=", "!"):
         versions = VersionRange(term)
         return lambda name: KernelVersion(name) in versions
     if not any(sign in term for sign in "*?["):

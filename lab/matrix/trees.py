@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lab import source
-from lab.errors import UsageError
+from lab.errors import SourceError, UsageError
 from lab.settings import Settings
 from lab.version import KernelVersion
 
@@ -14,7 +14,7 @@ _TREE = "linux-"
 
 
 def known(settings: Settings) -> list[str]:
-    """Return the names of all kernels: those that the lab knows, and those in the user's folder of trees."""
+    """Return the names of all kernels: those that the lab knows, and those in the user's folders linux-VERSION."""
     names = [spec.name for spec in source.kernels()] + [package.name for package in source.packages()]
     if settings.trees is not None and settings.trees.is_dir():
         names += [path.name.removeprefix(_TREE) for path in settings.trees.glob(f"{_TREE}*") if path.is_dir()]
@@ -23,10 +23,16 @@ def known(settings: Settings) -> list[str]:
 
 def missing(kernels: Iterable[str], settings: Settings) -> dict[str, str]:
     """Return the kernels that cannot be had now, and why; the release servers are asked once, if at all."""
-    away = [name for name in kernels if source.locate(name, settings) == "download"]
-    if not away or source.release_server_answers(settings, _SECONDS):
-        return {}
-    return dict.fromkeys(away, "no tree in KVMD_LAB_TREES, none downloaded before, and no release server answers")
+    found, away = {}, []
+    for name in kernels:
+        try:
+            if source.locate(name, settings) == "download":
+                away.append(name)
+        except SourceError as error:
+            found[name] = error.what
+    if away and not source.release_server_answers(settings, _SECONDS):
+        found |= dict.fromkeys(away, "no tree in KVMD_LAB_TREES, none downloaded before, and no release server answers")
+    return found
 
 
 def _is_version(name: str) -> bool:

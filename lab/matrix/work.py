@@ -10,14 +10,13 @@ from pathlib import Path
 import msgspec
 
 from lab import journal
-from lab.errors import CompileError, InfraError
+from lab.errors import CompileError
 from lab.matrix.book import Plan, Result
 from lab.matrix.cells import Cell
 from lab.matrix.child import complaint, lab
 from lab.report.grid import Outcome
 
 BUILD_SECONDS = 1800.0
-_HOST = InfraError.exit_code
 _KERNEL_CODES = range(3, CompileError.exit_code + 2)  # source, port, configuration, compiler, audit
 
 
@@ -30,7 +29,6 @@ class _Counts(msgspec.Struct):
 
 
 class _Run(msgspec.Struct):
-    folder: Path
     outcome: _Counts
 
 
@@ -57,11 +55,11 @@ def build(kernel: str, variant: str, folder: Path, stop: threading.Event) -> Tro
 def attempt(cell: Cell, folder: Path, plan: Plan, stop: threading.Event) -> Result:
     """Run a cell's scenario; the run's folder is below `folder`/cells."""
     place, begin = folder / "cells" / cell.name, time.monotonic()
-    log = place / "output.log"
+    log, before = place / "output.log", _runs(place)
     arguments = ["run", *cell.arguments, "--workers=1", "--json", *(["--samples"] if plan.samples else [])]
     code = lab(arguments, log=log, budget=plan.budget, stop=stop, environment={"KVMD_LAB_RUNS": str(place)})
     seconds = round(time.monotonic() - begin, 3)
-    runs = sorted(path for path in place.glob("*-run*") if path.is_dir())
+    runs = sorted(_runs(place) - before)
     run = str(runs[-1].relative_to(folder)) if runs else ""
     if code is None:
         why = f"no end within {plan.budget:.0f} s"
@@ -72,6 +70,10 @@ def attempt(cell: Cell, folder: Path, plan: Plan, stop: threading.Event) -> Resu
     return Result(cell=cell, outcome=outcome, seconds=seconds, reason=reason, run=run)
 
 
+def _runs(place: Path) -> set[Path]:
+    return {path for path in place.glob("*-run*") if path.is_dir()}
+
+
 def _verdict(run: Path) -> tuple[Outcome, str]:
     """Return what a run came to, and why it was not more."""
     try:
@@ -79,17 +81,17 @@ def _verdict(run: Path) -> tuple[Outcome, str]:
     except (OSError, msgspec.MsgspecError):
         return "error", ""
     if counts.failed:
-        return "failed", _why(run) or _first(counts.error)
+        return "failed", _why(run, "failed") or _first(counts.error)
     if counts.errors:
-        return "error", _first(counts.error) or _why(run)
-    return ("passed", "") if counts.passed else ("skipped", _why(run))
+        return "error", _why(run, "error") or _first(counts.error)
+    return ("passed", "") if counts.passed else ("skipped", _why(run, "skipped"))
 
 
-def _why(run: Path) -> str:
-    """Return the first reason that an outcome in the journal gives."""
+def _why(run: Path, verdict: str) -> str:
+    """Return the reason that the journal gives for its first outcome of a kind."""
     with contextlib.suppress(OSError):
         for event in journal.read(run / "journal.jsonl"):
-            if event["kind"] == "outcome" and event.get("why"):
+            if event["kind"] == "outcome" and event.get("verdict") == verdict and event.get("why"):
                 return _first(str(event["why"]))
     return ""
 

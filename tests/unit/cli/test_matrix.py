@@ -63,9 +63,16 @@ def test_kernels_without_a_tree_are_named_at_both_ends_and_can_be_tried_later(ca
     assert call("report", folder, "--output", tmp_path / "x.html").returncode == 2
 
 
+def test_resumed_one_takes_no_other_options(call: Call, tmp_path: Path) -> None:
+    done = call("matrix", "--resume", tmp_path, "--budget", "600")
+    assert done.returncode == 2
+    assert "--resume goes on with what was asked for then" in done.stderr
+
+
 def test_bisect_refuses_ends_that_are_not_there(call: Call) -> None:
     call.mirrors = "http://127.0.0.1:9"
     done = call("bisect", "--scenario", "boot", "--good", "2.3.99-pre3", "--bad", "2.4.0")
     assert done.returncode == 2
-    assert "2.3.99-pre3 is not among the kernels" in done.stderr
-    assert not call.runs.exists()
+    assert "2.3.99-pre3 is said to be good" in done.stderr
+    assert "no release server answers" in done.stderr
+    assert call("bisect", "--scenario", "boot", "--good", "2.2.14", "--bad", "2.4.0").returncode == 2

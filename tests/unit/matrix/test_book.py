@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import signal
 from pathlib import Path
 
 import pytest
@@ -90,3 +92,21 @@ def test_full_disk_is_an_error_of_the_host_and_keeps_what_is_there(book: Book) -
     path.unlink()
     path.write_bytes(kept)
     assert Book.resume(book.folder).open_cells()[0] == second
+
+
+def test_part_of_a_line_that_a_nearly_full_disk_took_is_taken_back(book: Book) -> None:
+    first, second, *_ = PLAN.cells()
+    book.add(Result(cell=first, outcome="passed"))
+    size = (book.folder / "results.jsonl").stat().st_size
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 10, before[1]))
+    try:
+        with pytest.raises(HostError):
+            book.add(Result(cell=second, outcome="passed"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert (book.folder / "results.jsonl").stat().st_size == size
+    book.add(Result(cell=second, outcome="failed"))
+    assert [result.outcome for result in read(book.folder)] == ["passed", "failed"]
