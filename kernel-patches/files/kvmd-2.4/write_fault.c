@@ -6,10 +6,8 @@
  *
  * SPDX-License-Identifier: GPL-2.0-only
  */
-#include <linux/mm.h>
-#include <linux/pagemap.h>
+#include <linux/pagemap.h>	/* brings what the next one takes for granted */
 #include <linux/swap.h>
-#include <asm/pgtable.h>
 
 int kvmd_write_fault(struct mm_struct *mm, struct vm_area_struct *vma, unsigned long addr);
 
