@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 from lab.journal import read
@@ -26,6 +28,24 @@ def children(pid: int) -> list[int]:
     """The processes that a process has started, in any of its threads, and that are still there."""
     lists = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
     return [int(word) for text in lists for word in text.split()]
+
+
+def running(word: str) -> list[str]:
+    """The command lines of processes that have a word in their environment, such as the name of a test's folder."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if word.encode() in (path / "environ").read_bytes():
+                found.append((path / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+    return found
+
+
+def gone(word: str, seconds: float = 10.0) -> bool:
+    """Wait until there is no such process any more: who is killed may take a moment to end."""
+    end, pause = time.monotonic() + seconds, threading.Event()
+    while running(word) and time.monotonic() < end:
+        pause.wait(0.01)
+    return not running(word)
 
 
 def await_scenario(folder: Path, run: subprocess.Popen[str]) -> None:

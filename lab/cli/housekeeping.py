@@ -58,7 +58,7 @@ def report(
         raise UsageError("--json and a page at once", hint="call it twice")
     folder = run or journals.latest(Settings.from_environment().runs)
     if (html or output) and (folder / "plan.json").is_file():
-        from lab.report.html import leave_grid
+        from lab.matrix.page import leave_grid
 
         if output is not None:
             raise UsageError("a matrix's page belongs into its folder, where its cells lead to", hint="--html")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from collections import Counter
@@ -14,10 +15,10 @@ import typer
 from lab.cli import common
 from lab.cli.common import AsJson, DryRun
 from lab.errors import UsageError
+from lab.settings import Settings
 
 if TYPE_CHECKING:
-    from lab.matrix import Cell, Result
-    from lab.matrix.bisect import Turn
+    from lab.matrix import Book, Cell, Result
 
 SCENARIOS = ("boot", "user_memory", "kvmd_regions")
 KERNELS = "<2.5"
@@ -56,20 +57,16 @@ def matrix(
     """Run scenarios on many kernels and machines; each result is a line of FOLDER/results.jsonl as soon as it is there.
 
     A cell that fails stops nothing. What has no tree at hand is told before and after. Stop it with Ctrl-C, and go on
-    with --resume.
+    with --resume; a larger --budget then tries again what took too long.
     """
-    from lab.matrix import Book, Crew, Plan, read
-    from lab.matrix.trees import known, missing
+    from lab.matrix import Book, Plan
     from lab.report.folder import new_run
-    from lab.report.html import leave_grid
-    from lab.settings import Settings
 
     settings = Settings.from_environment()
-    if resume is not None and _given(context) - {"resume", "workers", "as_json", "dry_run"}:
-        raise UsageError("--resume goes on with what was asked for then", hint="only --workers, --json and --dry-run")
+    given = _given(context)
     if resume is None:
         plan = Plan(
-            kernels=tuple(_selected(kernels, known(settings))),
+            kernels=tuple(_selected(kernels, settings)),
             scenarios=_scenarios(scenario or SCENARIOS),
             cpus=_numbers("--cpus", cpus),
             ram_mib=_numbers("--ram", ram),
@@ -77,37 +74,47 @@ def matrix(
             seeds=tuple(range(seed, seed + seeds)),
             budget=budget,
         )
-        wanted = plan.cells()
+        cells = plan.cells()
         if dry_run:
-            common.say(wanted, as_json=as_json, text="\n".join(cell.name for cell in wanted))
+            _say_cells(cells, as_json=as_json)
             return
-        book = Book.begin(new_run(settings.runs, "matrix"), plan)
+        opened = Book.begin(new_run(settings.runs, "matrix"), plan)
+    elif given - {"resume", "budget", "workers", "as_json", "dry_run"}:
+        raise UsageError("--resume goes on with what was asked for then", hint="only --budget, --workers and --json")
     else:
-        book = Book.resume(resume)
-        wanted = book.open_cells()
+        opened = Book.resume(resume, budget if "budget" in given else None)
+    with opened as book:
         if dry_run:
-            common.say(wanted, as_json=as_json, text="\n".join(cell.name for cell in wanted))
+            _say_cells(book.open_cells(), as_json=as_json)
             return
-    without = missing(dict.fromkeys(cell.kernel for cell in wanted), settings)
+        _work(book, settings, workers, as_json=as_json)
+
+
+def _say_cells(cells: Sequence[Cell], *, as_json: bool) -> None:
+    common.say(cells, as_json=as_json, text="\n".join(cell.name for cell in cells))
+
+
+def _work(book: Book, settings: Settings, workers: int | None, *, as_json: bool) -> None:
+    """Try the cells that are open, tell of each, leave the page, and leave with the worst that there was."""
+    from lab.matrix import Crew, read
+    from lab.matrix.page import leave_grid
+    from lab.matrix.trees import missing
+
+    cells = book.open_cells()
+    without = missing(dict.fromkeys(cell.kernel for cell in cells), settings)
     _tell_missing(without)
-    known_now = sum(result.known for result in book.results.values())
-    _note(f"{len(wanted)} cells to try, {known_now} known; {book.folder}")
-    count = Counter[str]()
-
-    def tell(result: Result) -> None:
-        count["done"] += 1
-        _note(f"[{count['done']}/{len(wanted)}] {_line(result)}")
-
+    known = sum(result.known for result in book.results.values())
+    _note(f"{len(cells)} cells to try, {known} known; {book.folder}")
+    number = itertools.count(1)
+    crew = Crew(book, _workers(workers), lambda result: _note(f"[{next(number)}/{len(cells)}] {_line(result)}"))
     try:
-        Crew(book, workers or len(os.sched_getaffinity(0)), tell).work(wanted, without)
+        crew.work(cells, without)
     finally:
         _tell_missing(without)
-    page = leave_grid(book.folder)
-    results = read(book.folder)
+    page, results = leave_grid(book.folder), read(book.folder)
     text = f"{_summary(results)}\nits page, for a browser: {page}\nthe matrix's folder: {book.folder}"
     common.say({"folder": book.folder, "results": results}, as_json=as_json, text=text)
-    bad = {result.outcome for result in results}
-    if bad & {"failed", "timeout"}:
+    if {result.outcome for result in results} & {"failed", "timeout"}:
         raise SystemExit(FAILED)
     unknown = [result for result in results if not result.known]
     if len(unknown) == len(results) or any(result.cell.kernel not in without for result in unknown):
@@ -137,59 +144,48 @@ def bisect(
     from lab.matrix import Book, Crew, Plan
     from lab.matrix.bisect import bisect as search
     from lab.matrix.bisect import check
-    from lab.matrix.trees import known, missing
+    from lab.matrix.page import leave_pair
+    from lab.matrix.trees import missing
     from lab.report.folder import new_run
-    from lab.settings import Settings
 
     settings = Settings.from_environment()
-    among = _selected(kernels, known(settings))
+    among = _selected(kernels, settings)
     check(among, good, bad)
-    without = missing(among, settings)
-    _tell_missing(without)
+    dimensions = common.dimensions(cpus, ram, swap)
     plan = Plan(
         kernels=tuple(among),
         scenarios=_scenarios([scenario]),
-        cpus=() if cpus is None else (cpus,),
-        ram_mib=() if ram is None else (ram,),
-        swap_mib=() if swap is None else (swap,),
         seeds=tuple(range(seed, seed + repeat)),
         budget=budget,
         samples=True,
+        **{name: (size,) for name, size in dimensions.items()},
     )
-    folder = new_run(settings.runs, "bisect")
-    book = Book.begin(folder, plan)
-
-    def probe(kernel: str) -> list[Result]:
-        cells = [cell for cell in plan.cells() if cell.kernel == kernel]
-        Crew(book, workers or len(os.sched_getaffinity(0)), lambda one: _note(_line(one))).work(cells, without)
-        return [book.results[cell] for cell in cells]
-
-    turn = search(scenario, among, good, bad, probe)
+    without = missing(among, settings)
     _tell_missing(without)
-    page = _leave_pair(turn, folder)
+    with Book.begin(new_run(settings.runs, "bisect"), plan) as book:
+
+        def probe(kernel: str) -> list[Result]:
+            cells = [cell for cell in plan.cells() if cell.kernel == kernel]
+            Crew(book, _workers(workers), lambda result: _note(_line(result))).work(cells, without)
+            return [book.results[cell] for cell in cells]
+
+        turn = search(scenario, among, good, bad, probe)
+        page = leave_pair(book.folder, turn)
+    _tell_missing(without)
     tried = "\n".join(f"  {finding}" for finding in turn.tried)
     text = f"{turn}\n{tried}\nits page, for a browser: {page}"
-    common.say({"says": str(turn), "folder": folder, "turn": turn}, as_json=as_json, text=text)
+    common.say({"says": str(turn), "folder": book.folder, "turn": turn}, as_json=as_json, text=text)
 
 
-def _leave_pair(turn: Turn, folder: Path) -> Path:
-    """Leave the page of a bisection, with the run on each side that shows it best."""
-    from lab.report.html import pair_page, write
-
-    sides = []
-    for finding in (turn.before, turn.after):
-        shown = [one for one in finding.results if one.run and (folder / one.run / "journal.jsonl").is_file()]
-        shown.sort(key=lambda one: (one.outcome == "passed") == (finding.verdict != "passes"))
-        sides += [(finding.kernel, folder / one.run) for one in shown[:1]]
-    page = folder / "bisect.html"
-    write(page, pair_page(str(turn), [str(finding) for finding in turn.tried], sides))
-    return page
+def _workers(asked: int | None) -> int:
+    return asked or len(os.sched_getaffinity(0))
 
 
-def _selected(expression: str, names: Sequence[str]) -> list[str]:
+def _selected(expression: str, settings: Settings) -> list[str]:
     from lab.matrix import select
+    from lab.matrix.trees import known
 
-    return select(expression, names)
+    return select(expression, known(settings))
 
 
 def _scenarios(wanted: Sequence[str]) -> tuple[str, ...]:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from typing import Self
 
 import msgspec
+from filelock import FileLock, Timeout
 
 from lab.cache import host_trouble
 from lab.errors import UsageError
@@ -58,40 +60,45 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def shown(self) -> GridCell:
         """The cell for a page."""
-        cell = self.cell
-        return GridCell(
-            kernel=cell.kernel,
-            scenario=cell.scenario,
-            cpus=cell.cpus,
-            ram_mib=cell.ram_mib,
-            swap_mib=cell.swap_mib,
-            outcome=self.outcome,
-            seconds=self.seconds,
-            reason=self.reason,
-            run=self.run,
-        )
+        cell = {name: getattr(self.cell, name) for name in ("kernel", "scenario", "cpus", "ram_mib", "swap_mib")}
+        return GridCell(**cell, outcome=self.outcome, seconds=self.seconds, reason=self.reason, run=self.run)
 
 
 class Book:
-    """The files in a matrix's folder, open for more results."""
+    """The files in a matrix's folder, open for more results; use it in `with`, or nobody else may write there."""
 
     def __init__(self, folder: Path, plan: Plan) -> None:
+        """UsageError: somebody has it open."""
         self.folder = folder
         self.plan = plan
         self.results: dict[Cell, Result] = {}
+        self._lock = FileLock(folder / ".lock", timeout=0)
+        with host_trouble(f"locking {folder}"):
+            try:
+                self._lock.acquire()
+            except Timeout as error:
+                raise UsageError(f"{folder} is at work already", hint="wait for its end, or stop it") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
 
     @classmethod
-    def begin(cls, folder: Path, plan: Plan) -> Book:
+    def begin(cls, folder: Path, plan: Plan) -> Self:
         """Open a new one."""
+        book = cls(folder, plan)
         with host_trouble(f"writing to {folder}"):
             (folder / PLAN).write_bytes(msgspec.json.format(msgspec.json.encode(plan)) + b"\n")
             (folder / RESULTS).touch()
-        return cls(folder, plan)
+        return book
 
     @classmethod
-    def resume(cls, folder: Path) -> Book:
-        """Open one that was begun before, with all of its results."""
-        book = cls(folder, _plan(folder))
+    def resume(cls, folder: Path, budget: float | None = None) -> Self:
+        """Open one that was begun before, with all of its results; from now on with another budget, if one is given."""
+        plan = read_plan(folder)
+        book = cls(folder, plan if budget is None else msgspec.structs.replace(plan, budget=budget))
         path = folder / RESULTS
         with host_trouble(f"reading {path}"):
             data = path.read_bytes() if path.exists() else b""
@@ -111,11 +118,17 @@ class Book:
         self.results[result.cell] = result
 
     def open_cells(self) -> list[Cell]:
-        """Return the cells about which nothing is known yet."""
-        return [cell for cell in self.plan.cells() if cell not in self.results or not self.results[cell].known]
+        """Return the cells about which nothing is known yet, and those that had less time than there is now."""
+        return [cell for cell in self.plan.cells() if self._is_open(self.results.get(cell))]
+
+    def _is_open(self, result: Result | None) -> bool:
+        if result is not None and result.outcome == "timeout":
+            return result.seconds < self.plan.budget
+        return result is None or not result.known
 
 
-def _plan(folder: Path) -> Plan:
+def read_plan(folder: Path) -> Plan:
+    """Return what was asked for; UsageError: the folder is no matrix's."""
     try:
         return msgspec.json.decode((folder / PLAN).read_bytes(), type=Plan)
     except (OSError, msgspec.MsgspecError) as error:
@@ -136,4 +149,4 @@ def read(folder: Path) -> list[Result]:
         except msgspec.MsgspecError as error:
             raise UsageError(f"{path}:{number}: {error}", doing="reading a matrix's results") from error
         found[result.cell] = result
-    return [found[cell] for cell in _plan(folder).cells() if cell in found]
+    return [found[cell] for cell in read_plan(folder).cells() if cell in found]

@@ -17,7 +17,6 @@ from pathlib import Path
 from lab.matrix import work
 from lab.matrix.book import Book, Result
 from lab.matrix.cells import Cell
-from lab.matrix.child import Stopped
 
 _CELL, _BUILD = 0, 1  # the smaller one first
 _LOOK_SECONDS = 0.2
@@ -84,7 +83,7 @@ class Crew:
                 continue  # a build that is under way may bring more
             try:
                 job()
-            except Stopped:
+            except work.Stopped:
                 return
             except BaseException as error:  # noqa: BLE001 - goes to the thread that waits for us
                 self._error = self._error or error

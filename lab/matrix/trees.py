@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lab import source
-from lab.errors import SourceError, UsageError
+from lab.errors import SourceError
 from lab.settings import Settings
 from lab.version import KernelVersion
 
 _SECONDS = 10.0
-_TREE = "linux-"
 
 
 def known(settings: Settings) -> list[str]:
-    """Return the names of all kernels: those that the lab knows, and those in the user's folders linux-VERSION."""
+    """Return the names of all kernels, in their order: those that the lab knows, and what the user has trees of."""
     names = [spec.name for spec in source.kernels()] + [package.name for package in source.packages()]
-    if settings.trees is not None and settings.trees.is_dir():
-        names += [path.name.removeprefix(_TREE) for path in settings.trees.glob(f"{_TREE}*") if path.is_dir()]
-    return sorted({name for name in names if _is_version(name)}, key=KernelVersion)
+    return sorted({*names, *(version.text for version in source.at_hand(settings))}, key=KernelVersion)
 
 
 def missing(kernels: Iterable[str], settings: Settings) -> dict[str, str]:
@@ -33,11 +30,3 @@ def missing(kernels: Iterable[str], settings: Settings) -> dict[str, str]:
     if away and not source.release_server_answers(settings, _SECONDS):
         found |= dict.fromkeys(away, "no tree in KVMD_LAB_TREES, none downloaded before, and no release server answers")
     return found
-
-
-def _is_version(name: str) -> bool:
-    try:
-        KernelVersion(name)
-    except UsageError:
-        return False
-    return True

@@ -5,18 +5,20 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from lab import journal
-from lab.errors import CompileError
+from lab.child import Child
+from lab.errors import CompileError, LabError
 from lab.matrix.book import Plan, Result
 from lab.matrix.cells import Cell
-from lab.matrix.child import complaint, lab
 from lab.report.grid import Outcome
 
 BUILD_SECONDS = 1800.0
+_STEP = 0.05
 _KERNEL_CODES = range(3, CompileError.exit_code + 2)  # source, port, configuration, compiler, audit
 
 
@@ -32,6 +34,10 @@ class _Run(msgspec.Struct):
     outcome: _Counts
 
 
+class Stopped(LabError):
+    """Somebody wants everything to end."""
+
+
 class Trouble(msgspec.Struct, frozen=True):
     """Why a kernel's cells cannot be tried."""
 
@@ -43,12 +49,12 @@ def build(kernel: str, variant: str, folder: Path, stop: threading.Event) -> Tro
     """Build a kernel into the cache, and say what became of it if there is none."""
     log = folder / "builds" / f"{kernel}-{variant}.log"
     arguments = ["build", kernel, *(["--smp"] if variant == "smp" else [])]
-    code = lab(arguments, log=log, budget=BUILD_SECONDS, stop=stop, environment={})
+    code, complaint = _call(arguments, log, {}, BUILD_SECONDS, stop)
     if code == 0:
         return None
     if code is None:
-        return Trouble("error", f"its build took more than {BUILD_SECONDS:.0f} s")
-    what = complaint(log) or f"its build ended with {code}"
+        return Trouble("error", f"its build took more than {BUILD_SECONDS:g} s")
+    what = complaint or f"its build ended with {code}"
     return Trouble("impossible" if code in _KERNEL_CODES else "error", what)
 
 
@@ -57,17 +63,30 @@ def attempt(cell: Cell, folder: Path, plan: Plan, stop: threading.Event) -> Resu
     place, begin = folder / "cells" / cell.name, time.monotonic()
     log, before = place / "output.log", _runs(place)
     arguments = ["run", *cell.arguments, "--workers=1", "--json", *(["--samples"] if plan.samples else [])]
-    code = lab(arguments, log=log, budget=plan.budget, stop=stop, environment={"KVMD_LAB_RUNS": str(place)})
+    code, complaint = _call(arguments, log, {"KVMD_LAB_RUNS": str(place)}, plan.budget, stop)
     seconds = round(time.monotonic() - begin, 3)
     runs = sorted(_runs(place) - before)
     run = str(runs[-1].relative_to(folder)) if runs else ""
     if code is None:
-        why = f"no end within {plan.budget:.0f} s"
+        why = f"no end within {plan.budget:g} s"
         return Result(cell=cell, outcome="timeout", seconds=seconds, reason=why, run=run)
     outcome, reason = _verdict(runs[-1]) if runs else ("error", "")
     if outcome != "passed" and not reason:
-        reason = complaint(log) or f"it ended with {code}"
+        reason = complaint or f"it ended with {code}"
     return Result(cell=cell, outcome=outcome, seconds=seconds, reason=reason, run=run)
+
+
+def _call(
+    arguments: Sequence[str], log: Path, environment: Mapping[str, str], budget: float, stop: threading.Event
+) -> tuple[int | None, str]:
+    """Return the exit code of a child, None if it took longer than `budget` seconds, and what it complained of."""
+    end = time.monotonic() + budget
+    with Child(arguments, log, environment) as child:
+        while not child.ended and time.monotonic() < end:
+            if stop.wait(_STEP):
+                raise Stopped("stopped")
+        in_time = child.ended
+    return child.child.returncode if in_time else None, child.complaint()
 
 
 def _runs(place: Path) -> set[Path]:

@@ -6,6 +6,7 @@ shown by a sign.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -19,7 +20,7 @@ from lab.cache import host_trouble
 from lab.errors import UsageError
 from lab.report import drawing
 from lab.report.canvas import Picture
-from lab.report.grid import Grid, grid
+from lab.report.grid import Grid
 from lab.report.journals import load
 from lab.report.lines import TELLS
 from lab.report.scenarios import Scenario
@@ -86,19 +87,6 @@ def leave(folder: Path, path: Path | None = None) -> Path:
     return written
 
 
-def leave_grid(folder: Path) -> Path:
-    """Write the page of the matrix in `folder`, and that of each of its runs that has none; return where it is."""
-    from lab.matrix.book import read  # which itself tells its results as the cells of a page
-
-    results = read(folder)
-    for run in {result.run for result in results if result.run}:
-        if (folder / run / "journal.jsonl").is_file() and not (folder / run / "report.html").exists():
-            leave(folder / run)
-    written = folder / "grid.html"
-    write(written, grid_page(grid([result.shown for result in results])))
-    return written
-
-
 def pair_page(turn: str, tried: Sequence[str], runs: Sequence[tuple[str, Path]]) -> str:
     """Return the page of a bisection: what it found, what was tried, and a run on each side, with the kernel's name."""
     sides = [
@@ -109,11 +97,16 @@ def pair_page(turn: str, tried: Sequence[str], runs: Sequence[tuple[str, Path]])
 
 
 def write(path: Path, text: str) -> None:
-    """Write a page; UsageError: its folder is none, HostError: the host does not let us."""
+    """Write a page, whole or not at all; UsageError: its folder is none, HostError: the host does not let us."""
     if not path.parent.is_dir():
         raise UsageError(f"{path.parent} is no folder", doing=f"writing {path}")
+    fresh = path.with_name(f".{path.name}-{os.getpid()}")
     with host_trouble(f"writing {path}"):
-        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+        try:
+            fresh.write_text(text, encoding="utf-8", errors="backslashreplace")
+            fresh.replace(path)
+        finally:
+            fresh.unlink(missing_ok=True)
 
 
 def section(run: Run, prefix: str = "") -> Section:

@@ -2,7 +2,7 @@
 
 from lab.source.catalogue import KernelSpec, Package, kernels, packages, shape_of
 from lab.source.choice import Choice, choose
-from lab.source.obtain import Where, locate, obtain, release_server_answers
+from lab.source.obtain import Where, at_hand, locate, obtain, release_server_answers
 from lab.source.tree import Tree
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Package",
     "Tree",
     "Where",
+    "at_hand",
     "choose",
     "kernels",
     "locate",

@@ -105,6 +105,11 @@ def locate(name: str, settings: Settings) -> Where:
     return "download"
 
 
+def at_hand(settings: Settings) -> list[KernelVersion]:
+    """Return the versions of the trees and tarballs in the user's folder; SourceError: it is no folder."""
+    return [version for _, version in _Places(settings, Journal(), None).versions()]
+
+
 def release_server_answers(settings: Settings, seconds: float) -> bool:
     """Tell whether any mirror answers a HEAD of its base with a success within `seconds`.
 
@@ -180,6 +185,12 @@ class _Places:
 
         What they are called only says which to look at first.
         """
+        for path, version in self.versions(name):
+            if catalogue.answers_to(version, name):
+                yield path
+
+    def versions(self, name: str = "") -> Iterator[tuple[Path, KernelVersion]]:
+        """Give the folders and tarballs in the user's folder and what their Makefiles state, those called so first."""
         trees = self._settings.trees
         if trees is None:
             return
@@ -188,8 +199,8 @@ class _Places:
         inside = sorted(trees.iterdir(), key=lambda path: (name not in path.name, not path.is_dir(), path.name))
         for path in [trees, *inside]:
             version = self._version_at(path.resolve())
-            if version is not None and catalogue.answers_to(version, name):
-                yield path.resolve()
+            if version is not None:
+                yield path.resolve(), version
 
     def _version_at(self, path: Path) -> KernelVersion | None:
         """What a folder's or tarball's Makefile states; None if it is neither, or damaged, which is noted."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -14,7 +13,7 @@ import pytest
 
 from lab.report import journals
 from lab.report.view import view
-from tests.runs import interrupted_run, two_runs
+from tests.runs import gone, interrupted_run, two_runs
 
 
 def test_all_scenarios_pass_on_the_distributions_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,7 +57,7 @@ def test_matrix_that_is_stopped_and_resumed_loses_no_cell(tmp_path: Path) -> Non
     (folder,) = tmp_path.iterdir()
     lines = (folder / "results.jsonl").read_text().splitlines()
     assert len(lines) in (1, 2)  # the second one may end just then
-    assert running(str(folder)) == []
+    assert gone(str(folder))
 
     done = subprocess.run(
         [*matrix, "--resume", str(folder), "--json"], env=environment, capture_output=True, text=True, check=False
@@ -73,13 +72,3 @@ def test_matrix_that_is_stopped_and_resumed_loses_no_cell(tmp_path: Path) -> Non
     assert (folder / "results.jsonl").read_text().splitlines()[: len(lines)] == lines
     assert all((folder / one["run"] / "report.html").is_file() for one in results)
     assert "user_memory" in (folder / "grid.html").read_text()
-
-
-def running(word: str) -> list[str]:
-    """The command lines of processes that have a word in it, or in their environment."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if word.encode() in (path / "environ").read_bytes():
-                found.append((path / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-    return found

@@ -64,7 +64,7 @@ def test_kernels_without_a_tree_are_named_at_both_ends_and_can_be_tried_later(ca
 
 
 def test_resumed_one_takes_no_other_options(call: Call, tmp_path: Path) -> None:
-    done = call("matrix", "--resume", tmp_path, "--budget", "600")
+    done = call("matrix", "--resume", tmp_path, "--cpus", "2")
     assert done.returncode == 2
     assert "--resume goes on with what was asked for then" in done.stderr
 

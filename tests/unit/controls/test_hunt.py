@@ -166,7 +166,7 @@ def test_trial_without_a_report_tells_the_last_words(child: Path, tmp_path: Path
     child.write_text("#!/bin/sh\necho 'kvmd-lab: no tree'\necho '  try: another'\nexit 3\n")
     with Trial([], tmp_path / "new", {}, 30.0) as trial:
         trial.wait(30.0)
-        assert trial.seen().errors == {"(the run)": "kvmd-lab: no tree"}
+        assert trial.seen().errors == {"(the run)": "no tree"}
 
 
 def test_trial_that_hangs_is_over_at_its_deadline_and_ends(child: Path, tmp_path: Path) -> None:

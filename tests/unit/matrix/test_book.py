@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,15 @@ PLAN = Plan(kernels=("2.3.99-pre3", "6.1"), scenarios=("boot", "tour"), seeds=(4
 
 
 @pytest.fixture
-def book(tmp_path: Path) -> Book:
-    return Book.begin(tmp_path, PLAN)
+def book(tmp_path: Path) -> Iterator[Book]:
+    with Book.begin(tmp_path, PLAN) as opened:
+        yield opened
+
+
+def resumed(book: Book, budget: float | None = None) -> Book:
+    """The same one, opened again after its process has ended."""
+    book.__exit__()
+    return Book.resume(book.folder, budget)
 
 
 def test_dimensions_that_are_not_given_suit_the_kernel() -> None:
@@ -49,10 +57,26 @@ def test_results_come_back_in_the_order_of_the_plan(book: Book) -> None:
 def test_resumed_one_tries_what_is_missing_and_what_is_unknown(book: Book) -> None:
     outcomes = ("passed", "failed", "timeout", "skipped", "error", "impossible")
     for cell, outcome in zip(PLAN.cells(), outcomes, strict=False):
-        book.add(Result(cell=cell, outcome=outcome))  # type: ignore[arg-type]
-    again = Book.resume(book.folder)
+        book.add(Result(cell=cell, outcome=outcome, seconds=PLAN.budget))  # type: ignore[arg-type]
+    again = resumed(book)
     assert again.plan == PLAN
     assert again.open_cells() == PLAN.cells()[4:]
+
+
+def test_what_took_too_long_is_tried_again_with_more_time(book: Book) -> None:
+    first, second, *_ = PLAN.cells()
+    book.add(Result(cell=first, outcome="timeout", seconds=PLAN.budget + 1))
+    book.add(Result(cell=second, outcome="failed", seconds=3.0))
+    assert first not in book.open_cells()
+    again = resumed(book, budget=600.0)
+    assert again.plan.budget == 600.0
+    assert again.open_cells() == [first, *PLAN.cells()[2:]]
+
+
+def test_two_at_the_same_time_is_refused(book: Book) -> None:
+    with pytest.raises(UsageError, match="is at work already"):
+        Book.resume(book.folder)
+    resumed(book)
 
 
 def test_line_that_was_cut_off_is_one_cell_and_no_other(book: Book) -> None:
@@ -62,7 +86,7 @@ def test_line_that_was_cut_off_is_one_cell_and_no_other(book: Book) -> None:
     path = book.folder / "results.jsonl"
     path.write_bytes(path.read_bytes()[:-7])
     assert [result.cell for result in read(book.folder)] == [first]
-    again = Book.resume(book.folder)
+    again = resumed(book)
     assert again.open_cells()[0] == second
     again.add(Result(cell=second, outcome="failed"))
     assert [result.outcome for result in read(book.folder)] == ["passed", "failed"]
@@ -71,7 +95,7 @@ def test_line_that_was_cut_off_is_one_cell_and_no_other(book: Book) -> None:
 def test_damaged_line_is_named(book: Book) -> None:
     (book.folder / "results.jsonl").write_text("nonsense\n")
     with pytest.raises(UsageError, match=r"results\.jsonl:1: "):
-        Book.resume(book.folder)
+        resumed(book)
 
 
 def test_folder_of_something_else_is_refused(tmp_path: Path) -> None:
@@ -91,7 +115,7 @@ def test_full_disk_is_an_error_of_the_host_and_keeps_what_is_there(book: Book) -
     assert second not in book.results
     path.unlink()
     path.write_bytes(kept)
-    assert Book.resume(book.folder).open_cells()[0] == second
+    assert resumed(book).open_cells()[0] == second
 
 
 def test_part_of_a_line_that_a_nearly_full_disk_took_is_taken_back(book: Book) -> None:

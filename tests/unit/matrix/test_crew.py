@@ -10,7 +10,6 @@ import pytest
 
 from lab.errors import HostError
 from lab.matrix import Book, Cell, Crew, Plan, Result, read, work
-from lab.matrix.child import Stopped
 
 PLAN = Plan(kernels=("2.3.99-pre1", "2.3.99-pre3", "2.4.0"), scenarios=("boot", "tour"))
 
@@ -33,7 +32,7 @@ class Hands:
         assert plan == PLAN
         self.during(cell)
         if stop.is_set():
-            raise Stopped("stopped")
+            raise work.Stopped("stopped")
         self.seen.append(f"{cell.kernel} {cell.scenario}")
         return Result(cell=cell, outcome="passed")
 
@@ -46,6 +45,12 @@ def hands(monkeypatch: pytest.MonkeyPatch) -> Hands:
 def crew(folder: Path, workers: int = 1) -> tuple[Crew, list[Result]]:
     told: list[Result] = []
     return Crew(Book.begin(folder, PLAN), workers, told.append), told
+
+
+def resumed(crew: Crew) -> Book:
+    """The book of a crew that has gone, opened again."""
+    crew.book.__exit__()
+    return Book.resume(crew.book.folder)
 
 
 def test_cells_follow_their_build_at_once(hands: Hands, tmp_path: Path) -> None:
@@ -96,7 +101,7 @@ def test_error_of_the_host_ends_all_and_keeps_what_was_written(tmp_path: Path, m
         worker.work(PLAN.cells(), {})
     assert read(tmp_path) == told
     assert len(told) == 3
-    assert Book.resume(tmp_path).open_cells() == PLAN.cells()[3:]
+    assert resumed(worker).open_cells() == PLAN.cells()[3:]
 
 
 def test_stopped_at_half_and_resumed_it_loses_nothing_and_repeats_nothing(hands: Hands, tmp_path: Path) -> None:
@@ -105,7 +110,7 @@ def test_stopped_at_half_and_resumed_it_loses_nothing_and_repeats_nothing(hands:
     worker.work(PLAN.cells(), {})
     assert [result.cell for result in told] == PLAN.cells()[:3]
     hands.seen.clear()
-    book = Book.resume(tmp_path)
+    book = resumed(worker)
     hands.during = lambda _: None
     Crew(book, 2, told.append).work(book.open_cells(), {})
     assert [result.cell for result in read(tmp_path)] == PLAN.cells()
