@@ -67,18 +67,27 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     tried: tuple[Finding, ...]
 
     @property
+    def bad(self) -> Finding:
+        """The side on which it fails."""
+        return self.after if self.forwards else self.before
+
+    @property
     def odds(self) -> float:
-        """How likely a release that fails every other time would have looked steady."""
-        return _HALF ** min(len(self.before.results), len(self.after.results))
+        """How likely the good side looks as it does though it is as bad as the other; at most every other time."""
+        good = self.before if self.forwards else self.after
+        rate = self.bad.failed / len(self.bad.results)
+        return (1 - min(rate, _HALF)) ** len(good.results)
 
     def __str__(self) -> str:
-        first, then = ("passes", "fails") if self.forwards else ("fails", "passes")
+        flaky = self.bad.verdict == "flaky"
+        fails = "fails at times" if flaky else "fails"
+        first, then = ("passes", fails) if self.forwards else (fails, "passes")
         sentence = f"{self.scenario} {first} up to {self.before.kernel} and {then} from {self.after.kernel} on"
-        flaky = [one for one in (self.before, self.after) if one.verdict == "flaky"]
-        notes = [f"on {one.kernel} it fails {one.failed} times of {len(one.results)}" for one in flaky]
+        notes = [f"on {self.bad.kernel} {self.bad.failed} times of {len(self.bad.results)}"] if flaky else []
         if self.between:
             notes.append(f"{', '.join(one.kernel for one in self.between)} could not be tried")
-        notes.append(f"a scenario that fails every other time would look steady with odds of {self.odds:.1%}")
+        often = "as often" if flaky else "every other time"
+        notes.append(f"one that fails {often} would look like the good side with odds of {self.odds:.1%}")
         return f"{sentence} ({'; '.join(notes)})"
 
 

@@ -34,13 +34,15 @@ def has_begun(one: Child) -> None:
     assert one.log.read_text() == "begun\n"
 
 
-def test_exit_code_words_and_environment(tmp_path: Path) -> None:
-    code = "import os,sys; print(os.environ['WORD']); print('kvmd-lab: bad luck\\n  try: it'); sys.exit(7)"
+def test_exit_code_words_and_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-x")
+    words = "print(os.environ['WORD'] + os.environ['PYTEST_ADDOPTS']); print('kvmd-lab: bad luck\\n  try: it')"
+    code = f"import os, sys; {words}; sys.exit(7)"
     with start(code, tmp_path) as one:
         one.wait(60.0)
         assert one.ended
     assert one.child.returncode == 7
-    assert "of ours" in one.log.read_text()
+    assert one.log.read_text().startswith("of ours\n")
     assert one.complaint() == "bad luck"
 
 

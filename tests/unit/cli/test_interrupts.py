@@ -90,3 +90,22 @@ def test_interrupted_download_leaves_nothing_under_its_final_name(number: int, c
     assert "Traceback" not in said
     tarballs = [path.name for path in call.cache.rglob("linux-*") if path.is_file()]
     assert [name for name in tarballs if ".part" not in name] == []
+
+
+@HOW
+def test_interrupted_run_ends_at_once_and_calls_no_scenario_failed(
+    number: int, code: int, call: Call, tmp_path: Path
+) -> None:
+    own = tmp_path / "test_own.py"
+    own.write_text(
+        "import pathlib, threading\n"
+        f"def test_first(): pathlib.Path({str(tmp_path)!r}, 'hang.pid').write_text('1'); threading.Event().wait(600)\n"
+        f"def test_second(): pathlib.Path({str(tmp_path)!r}, 'second').touch()\n"
+    )
+    with call.start("run", own, "--tree", TOY_TREE, "--json") as child:
+        await_file(tmp_path, "hang.pid", child)
+        os.kill(child.pid, number)
+        out, said = child.communicate(timeout=30)
+    assert child.returncode == code, said
+    assert not (tmp_path / "second").exists()
+    assert out == ""

@@ -47,7 +47,9 @@ def test_turn_is_found_with_few_looks(turn: int, forwards: bool) -> None:
     assert len(kernels.looks) == len(set(kernels.looks)) <= 2 + 5
     first, then = ("passes", "fails") if forwards else ("fails", "passes")
     sentence = f"tour {first} up to {NAMES[turn - 1]} and {then} from {NAMES[turn]} on"
-    assert str(found) == f"{sentence} (a scenario that fails every other time would look steady with odds of 12.5%)"
+    assert (
+        str(found) == f"{sentence} (one that fails every other time would look like the good side with odds of 12.5%)"
+    )
 
 
 def test_release_that_can_not_be_tried_is_gone_round_and_named() -> None:
@@ -75,7 +77,8 @@ def test_flaky_one_counts_as_bad_and_is_told() -> None:
     kernels = Kernels(lambda place: "pppp" if place < 4 else "ppfp")
     found = bisect("tour", NAMES, NAMES[0], NAMES[-1], kernels.probe)
     assert (found.after.kernel, found.after.verdict, found.after.reason) == (NAMES[4], "flaky", "so")
-    assert f"on {NAMES[4]} it fails 1 times of 4" in str(found)
+    assert f"fails at times from {NAMES[4]} on (on {NAMES[4]} 1 times of 4; one that fails as often" in str(found)
+    assert found.odds == pytest.approx(0.75**4)
 
 
 def test_no_end_is_a_failure_too() -> None:
