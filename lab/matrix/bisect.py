@@ -78,17 +78,25 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
         rate = self.bad.failed / len(self.bad.results)
         return (1 - min(rate, _HALF)) ** len(good.results)
 
-    def __str__(self) -> str:
-        flaky = self.bad.verdict == "flaky"
-        fails = "fails at times" if flaky else "fails"
+    @property
+    def sentence(self) -> str:
+        """What was found."""
+        fails = "fails at times" if self.bad.verdict == "flaky" else "fails"
         first, then = ("passes", fails) if self.forwards else (fails, "passes")
-        sentence = f"{self.scenario} {first} up to {self.before.kernel} and {then} from {self.after.kernel} on"
+        return f"{self.scenario} {first} up to {self.before.kernel} and {then} from {self.after.kernel} on"
+
+    @property
+    def notes(self) -> list[str]:
+        """With what reserve."""
+        flaky = self.bad.verdict == "flaky"
         notes = [f"on {self.bad.kernel} {self.bad.failed} times of {len(self.bad.results)}"] if flaky else []
         if self.between:
             notes.append(f"{', '.join(one.kernel for one in self.between)} could not be tried")
         often = "as often" if flaky else "every other time"
-        notes.append(f"one that fails {often} would look like the good side with odds of {self.odds:.1%}")
-        return f"{sentence} ({'; '.join(notes)})"
+        return [*notes, f"one that fails {often} would look like the good side with odds of {self.odds:.1%}"]
+
+    def __str__(self) -> str:
+        return f"{self.sentence} ({'; '.join(self.notes)})"
 
 
 def bisect(scenario: str, kernels: Sequence[str], good: str, bad: str, probe: Probe) -> Turn:

@@ -8,6 +8,8 @@ from lab.matrix.bisect import Finding, Turn
 from lab.matrix.book import read
 from lab.report.grid import grid
 from lab.report.html import grid_page, leave, pair_page, write
+from lab.report.journals import load
+from lab.report.view import view
 
 
 def leave_grid(folder: Path) -> Path:
@@ -23,9 +25,13 @@ def leave_grid(folder: Path) -> Path:
 
 def leave_pair(folder: Path, turn: Turn) -> Path:
     """Write the page of the bisection in `folder`, with a run on each side; return where it is."""
-    sides = [(finding.kernel, run) for finding in (turn.before, turn.after) if (run := _typical(folder, finding))]
+    sides = []
+    for finding in (turn.before, turn.after):
+        run = _typical(folder, finding)
+        if run is not None:
+            sides.append((finding.kernel, view(load(run), run.name)))
     written = folder / "bisect.html"
-    write(written, pair_page(str(turn), [str(finding) for finding in turn.tried], sides))
+    write(written, pair_page(turn.sentence, turn.notes, [str(finding) for finding in turn.tried], sides))
     return written
 
 

@@ -87,13 +87,10 @@ def leave(folder: Path, path: Path | None = None) -> Path:
     return written
 
 
-def pair_page(turn: str, tried: Sequence[str], runs: Sequence[tuple[str, Path]]) -> str:
-    """Return the page of a bisection: what it found, what was tried, and a run on each side, with the kernel's name."""
-    sides = [
-        (kernel, section(view(load(folder), folder.resolve().name), f"side-{number}-"))
-        for number, (kernel, folder) in enumerate(runs)
-    ]
-    return environment().get_template("pair.html.j2").render(turn=turn, tried=tried, sides=sides)
+def pair_page(says: str, notes: Sequence[str], tried: Sequence[str], runs: Sequence[tuple[str, Run]]) -> str:
+    """Return the page of a bisection: what it found, with what reserve, what was tried, a named run on each side."""
+    sides = [(name, section(run, f"side-{number}-")) for number, (name, run) in enumerate(runs)]
+    return environment().get_template("pair.html.j2").render(says=says, notes=notes, tried=tried, sides=sides)
 
 
 def write(path: Path, text: str) -> None:

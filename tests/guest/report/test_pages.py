@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lab.report.grid import OUTCOMES, Cell, grid
-from lab.report.html import grid_page, page
+from lab.report.html import grid_page, page, pair_page
 from tests.guest.report.browser import look
 from tests.unit.report.runs import HOSTILE, Event, bad_run, good_run, sample, seen, whole_test
 from tests.unit.report.test_grid import cell
@@ -52,12 +52,14 @@ RUNS: dict[str, Callable[[], list[Event]]] = {
     "many": _many,
     "long": _long,
 }
-CASES = [f"{name} {width}" for name in [*RUNS, "grid"] for width in WIDTHS]
+CASES = [f"{name} {width}" for name in [*RUNS, "grid", "pair"] for width in WIDTHS]
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    pages = {name: page(seen(make())) for name, make in RUNS.items()} | {"grid": grid_page(grid(_cells()))}
+    pages = {name: page(seen(make())) for name, make in RUNS.items()}
+    pages["grid"] = grid_page(grid(_cells()))
+    pages["pair"] = pair_page(LONG, [LONG], [LONG], [("one", seen(good_run())), (LONG, seen(bad_run()))])
     return look(tmp_path_factory.mktemp("pages"), pages, WIDTHS)
 
 
@@ -77,7 +79,7 @@ def test_texts_of_a_picture_stand_apart_and_inside_of_it(case: str, found: dict[
 
 @pytest.mark.parametrize("case", CASES)
 def test_picture_for_the_width_is_shown_alone(case: str, found: dict[str, dict[str, Any]]) -> None:
-    size = "narrow" if case.endswith(" 360") else "wide"
+    size = "narrow" if case.endswith(" 360") or case.startswith("pair") else "wide"
     assert set(found[case]["pictures"]) <= {f"picture {size}"}
     assert bool(found[case]["pictures"]) == (not case.startswith(("empty", "grid")))
 

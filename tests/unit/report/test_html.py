@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from lab.report.html import PARTS, environment, page, section
+from lab.report.html import PARTS, page, pair_page
 from lab.resources import folder
 from tests.unit.report.outline import Outline
 from tests.unit.report.runs import HOSTILE, bad_run, good_run, sample, seen, whole_test
@@ -161,11 +161,9 @@ def test_contrast_is_enough_for_everybody(palette: int) -> None:
     assert poor == []
 
 
-def test_two_runs_fit_on_one_page() -> None:
-    both = environment().from_string(
-        '{% import "section.html.j2" as show %}'
-        "{% for one in runs %}{{ show.head(one) }}{{ show.body(one) }}{% endfor %}"
-    )
-    ids = Outline(both.render(runs=[section(seen(bad_run()), "good-"), section(seen(bad_run()), "bad-")])).ids()
+def test_two_runs_fit_on_the_page_of_a_bisection() -> None:
+    found = Outline(pair_page("it turns", ["maybe"], ["a", "b"], [("a", seen(bad_run())), ("b", seen(bad_run()))]))
+    ids = [name for name in found.ids() if name != "main"]
     assert len(ids) == len(set(ids))
-    assert all(name.startswith(("good-", "bad-")) for name in ids)
+    assert all(name.startswith(("side-0-", "side-1-")) for name in ids)
+    assert [name for name in ids if name.endswith("-kernel")] == ["side-0-kernel", "side-1-kernel"]
