@@ -12,7 +12,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO
@@ -24,6 +24,7 @@ HEARTBEAT = 0.2  # seconds
 CORES = os.sched_getaffinity(0)  # before a process of several settles on one of them
 LineWatch = Callable[[str], None]
 
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -67,18 +68,41 @@ def run(
     ):
         sink.write(f"$ cd {shlex.quote(str(cwd or Path.cwd()))} && {shlex.join(words)}\n".encode())
         sink.flush()
-        child = _start(words, cwd, {**(os.environ if env is None else env), "TMPDIR": scratch})
+        child = None
         try:
-            threading.Thread(target=_feed, args=(child, stdin), daemon=True).start()
+            with _signals_held_back():
+                child = _start(words, cwd, {**(os.environ if env is None else env), "TMPDIR": scratch})
+                threading.Thread(target=_feed, args=(child, stdin), daemon=True).start()
             in_time = _drain(child, sink, on_line, begin + timeout)
             status = child.wait() if in_time else None
         finally:
-            _kill(child)
-            _reap(child)
+            if child is not None:
+                _kill(child)
+                _reap(child)
     journal.record("command", argv=words, cwd=str(cwd), seconds=time.monotonic() - begin, returncode=status)
     if status is None:
         raise HostError(f"no end within {timeout:.0f} s", doing=shlex.join(words), log=log)
     return status
+
+
+@contextlib.contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM come only at the end: within Popen they would leave a child that nobody knows of.
+
+    Python runs handlers in the main thread alone, so that other threads have nothing to hold back.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    handlers = {number: signal.signal(number, lambda one, _: came.append(one)) for number in _ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler or signal.SIG_DFL)  # None: set by a program that is not Python
+        for one in came:
+            signal.raise_signal(one)
 
 
 def _prepare_command() -> None:

@@ -150,6 +150,34 @@ def test_interrupted_lab_kills_the_command_with_its_children(log: Path, error: t
     assert all(is_gone(pid) for pid in pids)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_while_a_command_starts_kills_it_too(number: int, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes when the command runs and nobody knows of it yet."""
+    started: list[subprocess.Popen[bytes]] = []
+    start = process._start
+
+    def interrupted_start(*arguments: Any) -> subprocess.Popen[bytes]:
+        started.append(start(*arguments))
+        signal.raise_signal(number)
+        return started[0]
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(process, "_start", interrupted_start)
+    before = signal.signal(number, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            process.run(["sleep", "600"], log=log, journal=Journal())
+        assert signal.getsignal(number) is interrupt
+    finally:
+        signal.signal(number, before)
+        gone = started[0].returncode
+        started[0].kill()
+        started[0].wait()
+    assert gone == -signal.SIGKILL
+
+
 def test_command_dies_with_a_killed_lab(log: Path, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "nobody-writes")
     command = f"echo $$; exec cat < {tmp_path / 'nobody-writes'}"
