@@ -18,6 +18,7 @@
  * SPDX-License-Identifier: GPL-2.0-only
  */
 #include <linux/errno.h>
+#include <linux/kernel_stat.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/smp_lock.h>
@@ -29,8 +30,9 @@
 /* linux-2.3.99-pre3 has it in mm/mmap.c, but in no header */
 extern int vm_enough_memory(long pages);
 
-/* Faults that may fail in a row, a tick apart, before the caller gets an error. */
+/* Faults that may fail in a row, a tick apart, without a page going to swap meanwhile; and in all, so that it ends. */
 #define KVMD_PATIENCE	10
+#define KVMD_PATIENCE_IN_ALL	(30 * HZ)
 
 /* What a look at a page found. */
 enum kvmd_seen {
@@ -125,20 +127,32 @@ static int kvmd_room(void)
 	return vm_enough_memory(num_physpages / 8 + swapper_space.nrpages);
 }
 
+/* Whether the system makes room: whether pages went to swap since the figure was taken, or are on their way. */
+static int kvmd_making_room(unsigned int *written)
+{
+	unsigned int before = *written;
+
+	*written = kstat.pswpout;
+	return *written != before || atomic_read(&nr_async_pages);
+}
+
 /*
  * One write fault in the thread's address space. handle_mm_fault takes the page-table lock of the task that it is
- * given: that must be the owner.
+ * given: that must be the owner. A fault that finds no frame is tried again for as long as the system makes room:
+ * those who swap need the last frames for that themselves, and others take what comes back first.
  */
 static int kvmd_fault(struct kvmd_server *server, struct vm_area_struct *vma, unsigned long addr, enum kvmd_seen seen)
 {
-	int failures;
+	int failures = 0, ticks;
+	unsigned int written = kstat.pswpout;
 
 	if (seen == KVMD_ABSENT && !kvmd_control(NO_RESERVE) && !kvmd_room())
 		return kvmd_refuse(KVMD_NO_FRAME, -ENOMEM);
-	for (failures = 0; failures < KVMD_PATIENCE; failures++) {
+	for (ticks = 0; failures < KVMD_PATIENCE && ticks < KVMD_PATIENCE_IN_ALL; ticks++) {
 		if (handle_mm_fault(server->task, vma, addr, 1) > 0)
 			return 0;
 		kvmd_wait_a_tick(&kvmd_now.fault_waits);
+		failures = kvmd_making_room(&written) ? 0 : failures + 1;
 	}
 	return kvmd_refuse(KVMD_NO_FRAME, -ENOMEM);
 }
