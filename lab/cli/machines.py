@@ -51,13 +51,20 @@ def boot(
             common.say(value, as_json=as_json, text=text)
 
 
-def shell(name: Name = None, tree: TreePath = None, cpus: Cpus = None, ram: Ram = None, swap: Swap = None) -> None:
+def shell(
+    name: Name = None,
+    tree: TreePath = None,
+    cpus: Cpus = None,
+    ram: Ram = None,
+    swap: Swap = None,
+    control: Defect = None,
+) -> None:
     """Boot a kernel and give a Python prompt with `machine`, `agent`, `worker` and `kvmd` at hand."""
     import code
 
     from lab.scenario.kvmd import Kvmd
 
-    with common.bench(common.subject(name, tree)) as bench:
+    with common.bench(common.subject(name, tree, control=control)) as bench:
         machine = bench.machine(bench.spec(**common.dimensions(cpus, ram, swap)))
         machine.swapon()
         worker = machine.agent.spawn()
