@@ -9,14 +9,22 @@
 #include <linux/errno.h>
 #include <linux/malloc.h>
 #include <linux/mm.h>
+#include <linux/smp_lock.h>
 #include <linux/vmalloc.h>
 #include "kvmd_int.h"
 
-/* Pin counts may need more than kmalloc can find in one piece. */
+/*
+ * Pin counts may need more than kmalloc can find in one piece. vmalloc's list of areas has no lock of its own in 2.3: two
+ * who look for room at once get the same addresses, and the first to free them takes the pages of both. The kernel
+ * lock keeps them apart; vmalloc sleeps only when its area is on the list.
+ */
 static void *kvmd_new_pins(size_t bytes)
 {
-	void *pins = bytes > PAGE_SIZE ? vmalloc(bytes) : kmalloc(bytes, GFP_KERNEL);
+	void *pins;
 
+	lock_kernel();
+	pins = bytes > PAGE_SIZE ? vmalloc(bytes) : kmalloc(bytes, GFP_KERNEL);
+	unlock_kernel();
 	if (pins)
 		memset(pins, 0, bytes);
 	return pins;
@@ -24,10 +32,12 @@ static void *kvmd_new_pins(size_t bytes)
 
 static void kvmd_free_pins(void *pins, size_t bytes)
 {
+	lock_kernel();
 	if (bytes > PAGE_SIZE)
 		vfree(pins);
 	else
 		kfree(pins);
+	unlock_kernel();
 }
 
 static size_t kvmd_pins_bytes(size_t size)
