@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -34,11 +35,14 @@ def is_gone(pid: int) -> bool:
         return bool(select.select([file], [], [], SECONDS)[0])
 
 
-def cut_short(script: str, log: Path) -> tuple[list[str], HostError]:
-    """Run a shell script that does not end in time; return the lines that it printed, and the error."""
+def cut_short(script: str, log: Path, count: int = 1) -> tuple[list[str], HostError]:
+    """Run a shell script whose time is over when it has printed `count` lines; return the lines, and the error."""
     lines: list[str] = []
-    with pytest.raises(HostError, match="no end within 0 s") as caught:
-        process.run(["sh", "-c", script], log=log, journal=Journal(), on_line=lines.append, timeout=0.4)
+    clock = SimpleNamespace(monotonic=lambda: float(len(lines) >= count))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(process, "time", clock)
+        with pytest.raises(HostError, match="no end within 0 s") as caught:
+            process.run(["sh", "-c", script], log=log, journal=Journal(), on_line=lines.append, timeout=0.4)
     return lines, caught.value
 
 
@@ -121,7 +125,7 @@ def test_tool_that_is_there_is_found() -> None:
 
 
 def test_command_that_is_late_is_killed_with_its_children(log: Path) -> None:
-    pids, error = cut_short("tail -f /dev/null & echo $!; echo $$; wait", log)
+    pids, error = cut_short("tail -f /dev/null & echo $!; echo $$; wait", log, 2)
     assert error.log == log
     assert len(pids) == 2
     assert all(is_gone(int(pid)) for pid in pids)
