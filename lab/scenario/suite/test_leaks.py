@@ -15,6 +15,7 @@ from lab.scenario.pressure import spare_slots, storm
 WARM_UP = 100
 SLACK_OBJECTS = 60  # of one slab cache; the processes that look at it are objects as well
 SLACK_KIB = 160
+CACHED_KIB = 1024
 # Of pages that went to swap some keep their buffers for a while. kmemleak has an object for each object of any other
 # cache, all slacks together; those caches are looked at one by one.
 BY_CHANCE = {"buffer_head", "kmemleak_object"}
@@ -30,26 +31,27 @@ class Room(msgspec.Struct, frozen=True):
 
 def _room(machine: Machine) -> Room:
     info = machine.agent.sysinfo()
-    for_the_taking = _for_the_taking(machine) if machine.spec.today else 0
+    kept, cached = _nobodys(machine) if machine.spec.today else (0, 0)
     return Room(
-        ((info.freeram + info.bufferram) * info.mem_unit >> 10) + for_the_taking,
-        (info.totalswap - info.freeswap) * info.mem_unit >> 10,
+        ((info.freeram + info.bufferram) * info.mem_unit >> 10) + kept + cached,
+        ((info.totalswap - info.freeswap) * info.mem_unit >> 10) - cached,
         _slabs(machine.agent.read_file("/proc/slabinfo").decode()),
     )
 
 
-def _for_the_taking(machine: Machine) -> int:
-    """Return how many KiB a kernel of today counts as used that are nobody's.
+def _nobodys(machine: Machine) -> tuple[int, int]:
+    """Return how many KiB a kernel of today counts as used that are nobody's: kept by processors, and cached from swap.
 
     Each processor keeps some free pages for itself, up to the zone's low watermark in all (6.1, mm/page_alloc.c,
     zone_highsize): half a MiB of a guest of 28 MiB. And what a process had in swap stays in the swap cache for a while
-    after its end: up to 400 KiB of it was seen there after a flood, less by as much free.
+    after its end, with its slot: up to 400 KiB of it was seen there after a flood, less by as much free, and more by as
+    much in swap. What is more than CACHED_KIB is somebody's all the same.
     """
     zones = machine.agent.read_file("/proc/zoneinfo").decode().splitlines()
     kept = sum(int(words[1]) for line in zones if (words := line.split())[:1] == ["count:"])
     memory = machine.agent.read_file("/proc/meminfo").decode().splitlines()
     cached = next(int(line.split()[1]) for line in memory if line.startswith("SwapCached:"))
-    return (kept * PAGE_SIZE >> 10) + cached
+    return kept * PAGE_SIZE >> 10, min(cached, CACHED_KIB)
 
 
 def _slabs(text: str) -> dict[str, int]:
