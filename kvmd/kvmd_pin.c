@@ -212,7 +212,7 @@ static int kvmd_hold(struct kvmd_server *server, struct vm_area_struct *vma, uns
 			return err;
 		faulted = 1;
 		if (kvmd_control(SPURIOUS_FAULT) && from_swap)
-			kvmd_window(HZ / 2);
+			kvmd_window(2 * HZ);
 	}
 }
 
