@@ -311,7 +311,9 @@ def test_request_that_does_not_fit_into_the_pipe_is_refused_whole(line: Line) ->
     task = line.spawn()
     line.good(Op.KILL, PAIR.pack(task, signal.SIGSTOP))
     status = Path(f"/proc/{line.worker_pids[task]}/stat")
+    end = time.monotonic() + DEADLINE
     while status.read_text().rpartition(")")[2].split()[0] != "T":  # the signal is sent, and takes its time
+        assert time.monotonic() < end
         time.sleep(0.001)
     # the size of a pipe in a 2.3 kernel; this host's hold more than a full queue
     pipe = os.open(f"/proc/{line.worker_pids[task]}/fd/0", os.O_RDONLY | os.O_NONBLOCK)
