@@ -4,7 +4,6 @@ import errno
 import hashlib
 import os
 import shutil
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -17,7 +16,7 @@ import pytest
 from lab.errors import DownloadError, HostError, SourceError, UsageError
 from lab.journal import Journal
 from lab.settings import Settings
-from lab.source import download, locate, obtain, release_server_answers
+from lab.source import download, locate, obtain
 from lab.source.download import Patience
 from lab.source.tarballs import Tarballs
 from tests.unit.source import toys
@@ -409,34 +408,3 @@ def test_full_disk_while_unpacking_is_told_and_leaves_nothing(
     with pytest.raises(HostError, match="the disk is full"):
         lab.obtain(tree=tarball)
     assert lab.left() == set()
-
-
-# probing
-
-
-def test_server_that_answers_is_seen(settings: Settings, mirror: Mirror) -> None:
-    mirror.files["/"] = b""
-    assert release_server_answers(settings, 5)
-
-
-def test_server_without_the_folder_does_not_count(settings: Settings) -> None:
-    assert not release_server_answers(settings, 5)
-
-
-def test_server_that_is_silent_is_given_up_in_time(settings: Settings, mirror: Mirror) -> None:
-    mirror.files["/"] = b""
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        deaf = msgspec.structs.replace(settings, mirrors=(f"http://127.0.0.1:{silent.getsockname()[1]}",))
-        begin = time.monotonic()
-        assert not release_server_answers(deaf, 0.2)
-        assert time.monotonic() - begin < 2
-        assert release_server_answers(msgspec.structs.replace(deaf, mirrors=(*deaf.mirrors, mirror.url)), 5)
-
-
-def test_silent_name_server_is_given_up_in_time(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    end = threading.Event()
-    monkeypatch.setattr(download, "answers", lambda _mirror, _seconds: end.wait(20))
-    begin = time.monotonic()
-    assert not release_server_answers(settings, 0.05)
-    assert time.monotonic() - begin < 5
-    end.set()
