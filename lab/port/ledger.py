@@ -7,7 +7,7 @@ version range), `files` (glob patterns below the tree), `count` (places expected
     transform           a named function of lab.port.transforms, with `options`
     install             a file beside the ledger (its path from the folder that holds the ledger's), put at `files`
 
-A topic's own `kernels`, above its records, is for those of them that have none.
+A topic's own `kernels`, above its records, holds for each of them, whatever it says itself.
 """
 
 from __future__ import annotations
@@ -81,11 +81,14 @@ class _Topic(msgspec.Struct, forbid_unknown_fields=True):
     kernels: str = _ALL
 
     def records(self) -> tuple[Record, ...]:
-        """Return the records; those that say nothing of kernels get the topic's range."""
+        """Return the records, each for the kernels that are in its own range and in the topic's."""
         return tuple(
-            msgspec.structs.replace(record, kernels=self.kernels) if record.kernels == _ALL else record
-            for record in self.record
+            msgspec.structs.replace(record, kernels=_both(self.kernels, record.kernels)) for record in self.record
         )
+
+
+def _both(*ranges: str) -> str:
+    return ",".join(one for one in ranges if one != _ALL) or _ALL
 
 
 def load(folder: Path) -> Ledger:

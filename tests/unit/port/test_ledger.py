@@ -11,6 +11,7 @@ from lab.port import Ledger, Record, load, own_ledger
 from lab.port.ctokens import solid, tokens
 from lab.port.ledger import read_installed
 from lab.port.transforms import NAMED
+from lab.version import KernelVersion
 from tests.unit.port.toyport import TOY_LEDGER, record, write_ledger
 
 OWN = own_ledger()
@@ -55,6 +56,15 @@ def test_topics_are_read_in_the_order_of_their_names(tmp_path: Path) -> None:
     for name in ("20-b", "10-a", "30-c"):
         (tmp_path / f"{name}.toml").write_text(record(name, match="x", replace="y"))
     assert [each.id for each in load(tmp_path).records] == ["10-a", "20-b", "30-c"]
+
+
+@pytest.mark.parametrize(
+    ("version", "ids"), [("2.3.99-pre3", ["one"]), ("2.4.0-test1", ["one", "two"]), ("2.4.0-test9", []), ("6.1", [])]
+)
+def test_range_of_a_topic_holds_for_a_record_that_has_its_own(version: str, ids: list[str], tmp_path: Path) -> None:
+    two = record("two", match="x", replace="y", kernels=">=2.4.0-test1")
+    ledger = write_ledger(tmp_path, f'kernels = "<2.4.0-test9"\n{record(match="x", replace="y")}{two}')
+    assert [each.id for each in ledger.meant_for(KernelVersion(version)).records] == ids
 
 
 def test_digest_follows_records_and_installed_files_but_no_readme(tmp_path: Path) -> None:
