@@ -24,11 +24,10 @@ def test_map_under_pressure_never_fails_for_a_good_address(lab_machine: Machine,
     draw = random.Random(seed)
     memory = lab_machine.memory
     hogs = [lab_machine.agent.spawn() for _ in range(2)]
-    share = memory // 2 if lab_machine.spec.today else memory * 3 // 4
     with kvmd.open() as vmd:
         region = vmd.alloc(memory)
         region.fill(seed)
-        pressure = [partial(refusal, partial(hog.mem_pressure, share, seed, passes=ENDLESS)) for hog in hogs]
+        pressure = [partial(refusal, partial(hog.mem_pressure, memory * 3 // 4, seed, passes=ENDLESS)) for hog in hogs]
         with under_way(pressure) as pressing:
             try:
                 for page in draw.sample(range(memory // PAGE_SIZE), MAPS):

@@ -22,10 +22,14 @@ BY_CHANCE = {"buffer_head", "kmemleak_object"}
 
 
 class Room(msgspec.Struct, frozen=True):
-    """What the system has left, and how many objects each slab cache has handed out."""
+    """What the system has left, and how many objects each slab cache has handed out.
+
+    `cached_kib` of what is used of swap stands in the swap cache: it counts as free memory, and as swap all the same.
+    """
 
     free_kib: int
     swap_kib: int
+    cached_kib: int
     slabs: dict[str, int]
 
 
@@ -34,7 +38,8 @@ def _room(machine: Machine) -> Room:
     kept, cached = _nobodys(machine) if machine.spec.today else (0, 0)
     return Room(
         ((info.freeram + info.bufferram) * info.mem_unit >> 10) + kept + cached,
-        ((info.totalswap - info.freeswap) * info.mem_unit >> 10) - cached,
+        (info.totalswap - info.freeswap) * info.mem_unit >> 10,
+        cached,
         _slabs(machine.agent.read_file("/proc/slabinfo").decode()),
     )
 
@@ -44,8 +49,8 @@ def _nobodys(machine: Machine) -> tuple[int, int]:
 
     Each processor keeps some free pages for itself, up to the zone's low watermark in all (6.1, mm/page_alloc.c,
     zone_highsize): half a MiB of a guest of 28 MiB. And what a process had in swap stays in the swap cache for a while
-    after its end, with its slot: up to 400 KiB of it was seen there after a flood, less by as much free, and more by as
-    much in swap. What is more than CACHED_KIB is somebody's all the same.
+    after its end, with its slot: up to 860 KiB of it were seen there after a flood: as much less is free, and
+    more in swap. What is more than CACHED_KIB is somebody's all the same.
     """
     zones = machine.agent.read_file("/proc/zoneinfo").decode().splitlines()
     kept = sum(int(words[1]) for line in zones if (words := line.split())[:1] == ["count:"])
@@ -100,7 +105,9 @@ def test_10000_rounds_from_open_to_close_leave_nothing(
 def test_memory_and_swap_of_swapped_regions_come_back(lab_machine: Machine, kvmd: Kvmd, ending: str, seed: int) -> None:
     """Regions that are mostly in swap are freed, or closed with their attachment or thread: all of it is free again.
 
-    Measured after a storm both times, since 2.3 keeps a slot that a page in memory still has a copy of.
+    Measured after a storm both times, since 2.3 keeps a slot that a page in memory still has a copy of. Of today's
+    kernels what stands in the swap cache is taken off: from one time to the other swap grew by 828 KiB at the most and
+    shrank by 768, without the cache 388 and 488.
     """
     size = lab_machine.memory
     _fill_and_end(kvmd, ending, size // 4, seed)
@@ -110,7 +117,8 @@ def test_memory_and_swap_of_swapped_regions_come_back(lab_machine: Machine, kvmd
         _fill_and_end(kvmd, ending, size, seed + turn)
     storm(lab_machine, seed)
     after = _room(lab_machine)
-    assert after.swap_kib <= before.swap_kib + 2 * SLACK_KIB + (spare_slots(lab_machine) >> 10)
+    grown = (after.swap_kib - after.cached_kib) - (before.swap_kib - before.cached_kib)
+    assert grown <= max(2 * SLACK_KIB, spare_slots(lab_machine) >> 10)
     assert after.free_kib >= before.free_kib - 2 * SLACK_KIB
     assert _grown(before, after) == {}
     assert left_over(kvmd.stats()) == {}
