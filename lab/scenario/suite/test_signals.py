@@ -149,7 +149,9 @@ def test_killed_clients_give_everything_back(lab_machine: Machine, kvmd: Kvmd, s
             assert (left.threads, left.attachments, left.regions, left.maps, left.mapped_pages) == (threads, 1, 1, 0, 0)
         assert region.verify(seed).bad_words == 0
     assert left_over(kvmd.stats()) == {}
-    assert _used_swap(lab_machine, seed) <= swap_before + 64 * PAGE_SIZE + spare_slots(lab_machine)
+    # Two looks on two processors differ by up to 80 pages with nothing killed in between: what a storm still writes
+    # when it ends stays in use for a while. A single region that is not given back is eight times what is allowed.
+    assert _used_swap(lab_machine, seed) <= swap_before + size // 8 + spare_slots(lab_machine)
 
 
 def _make_rounds(device: Kvmd, seed: int, flags: int) -> None:
