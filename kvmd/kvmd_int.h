@@ -88,9 +88,25 @@ struct kvmd_region {
 	unsigned long start;
 	size_t size;			/* whole pages */
 	int n_maps;			/* a region with maps can't be freed */
-	unsigned short *pins;		/* for each page: maps that hold it, or KVMD_PIN_LOST */
-	size_t pins_bytes;		/* room for them; a region that shrank keeps what it had */
+	unsigned short **pins;		/* for each page: maps that hold it, or KVMD_PIN_LOST; see kvmd_pin_count */
+	size_t pins_size;		/* bytes that they are enough for; a region that shrank keeps what it had */
 };
+
+#define KVMD_PINS_A_PIECE	(PAGE_SIZE / sizeof(unsigned short))
+
+/* How many pages `size` bytes are; each has a pin count. */
+static inline unsigned long kvmd_pages_in(size_t size)
+{
+	return size >> PAGE_SHIFT;
+}
+
+/* The pin count of the page at an address. */
+static inline unsigned short *kvmd_pin_count(struct kvmd_region *region, unsigned long addr)
+{
+	unsigned long page = kvmd_pages_in(addr - region->start);
+
+	return &region->pins[page / KVMD_PINS_A_PIECE][page % KVMD_PINS_A_PIECE];
+}
 
 #define KVMD_PIN_LOST	0xffff		/* the swap area did not give this page back */
 #define KVMD_PIN_MAX	0xfffe

@@ -231,7 +231,7 @@ static struct page *kvmd_hold_again(struct mm_struct *mm, unsigned long addr)
 /* Hold one page more for a map. mm->mmap_sem and the attachment's semaphore are held. */
 static int kvmd_pin_page(struct kvmd_server *server, struct kvmd_map *map, unsigned long addr)
 {
-	unsigned short *pins = &map->region->pins[(addr - map->region->start) >> PAGE_SHIFT];
+	unsigned short *pins = kvmd_pin_count(map->region, addr);
 	struct kiobuf *iobuf = map->iobuf;
 	struct vm_area_struct *vma;
 	struct page *page;
@@ -321,17 +321,18 @@ int kvmd_pin(struct kvmd_server *server, struct kvmd_map *map)
  */
 void kvmd_unpin(struct kvmd_map *map)
 {
-	unsigned short *pins = &map->region->pins[(map->start - map->region->start) >> PAGE_SHIFT];
 	struct kiobuf *iobuf = map->iobuf;
+	unsigned short *pins;
 	struct page *page;
 	int i, gone = 0;
 
 	iobuf->locked = 0;
 	for (i = 0; i < iobuf->nr_pages; i++) {
 		page = iobuf->maplist[i];
+		pins = kvmd_pin_count(map->region, map->start + i * PAGE_SIZE);
 		__free_page(page);
-		gone += !--pins[i];
-		if ((!pins[i] || kvmd_control(EARLY_UNLOCK)) && !kvmd_control(LOST_WRITE))
+		gone += !--*pins;
+		if ((!*pins || kvmd_control(EARLY_UNLOCK)) && !kvmd_control(LOST_WRITE))
 			UnlockPage(page);
 	}
 	iobuf->nr_pages = 0;

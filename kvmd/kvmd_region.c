@@ -9,46 +9,54 @@
 #include <linux/errno.h>
 #include <linux/malloc.h>
 #include <linux/mm.h>
-#include <linux/smp_lock.h>
-#include <linux/vmalloc.h>
 #include "kvmd_int.h"
 
-/*
- * Pin counts may need more than kmalloc can find in one piece. vmalloc's list of areas has no lock of its own in 2.3: two
- * who look for room at once get the same addresses, and the first to free them takes the pages of both. The kernel
- * lock keeps them apart; vmalloc sleeps only when its area is on the list.
- */
-static void *kvmd_new_pins(size_t bytes)
+/* How many pieces the pin counts of `size` bytes come in: of a page each, since more in a row may not be there. */
+static int kvmd_pieces(size_t size)
 {
-	void *pins;
+	return (kvmd_pages_in(size) + KVMD_PINS_A_PIECE - 1) / KVMD_PINS_A_PIECE;
+}
 
-	lock_kernel();
-	pins = bytes > PAGE_SIZE ? vmalloc(bytes) : kmalloc(bytes, GFP_KERNEL);
-	unlock_kernel();
-	if (pins)
-		memset(pins, 0, bytes);
+static size_t kvmd_piece_bytes(size_t size, int piece)
+{
+	size_t rest = kvmd_pages_in(size) - piece * KVMD_PINS_A_PIECE;
+
+	return (rest < KVMD_PINS_A_PIECE ? rest : KVMD_PINS_A_PIECE) * sizeof(unsigned short);
+}
+
+static void kvmd_free_pins(unsigned short **pins, size_t size)
+{
+	int i;
+
+	for (i = 0; i < kvmd_pieces(size); i++)
+		kfree(pins[i]);
+	kfree(pins);
+}
+
+/* Pin counts for `size` bytes, all 0, or NULL. */
+static unsigned short **kvmd_new_pins(size_t size)
+{
+	int i, pieces = kvmd_pieces(size);
+	unsigned short **pins = kmalloc(pieces * sizeof(*pins), GFP_KERNEL);
+
+	if (!pins)
+		return NULL;
+	memset(pins, 0, pieces * sizeof(*pins));
+	for (i = 0; i < pieces; i++) {
+		pins[i] = kmalloc(kvmd_piece_bytes(size, i), GFP_KERNEL);
+		if (!pins[i]) {
+			kvmd_free_pins(pins, size);
+			return NULL;
+		}
+		memset(pins[i], 0, kvmd_piece_bytes(size, i));
+	}
 	return pins;
-}
-
-static void kvmd_free_pins(void *pins, size_t bytes)
-{
-	lock_kernel();
-	if (bytes > PAGE_SIZE)
-		vfree(pins);
-	else
-		kfree(pins);
-	unlock_kernel();
-}
-
-static size_t kvmd_pins_bytes(size_t size)
-{
-	return (size >> PAGE_SHIFT) * sizeof(unsigned short);
 }
 
 static void kvmd_free_region_record(struct kvmd_region *region)
 {
 	if (region->pins)
-		kvmd_free_pins(region->pins, region->pins_bytes);
+		kvmd_free_pins(region->pins, region->pins_size);
 	kfree(region);
 }
 
@@ -89,8 +97,8 @@ long kvmd_alloc(kvmd_t *vmd, size_t *vaddr_out, size_t size)
 	region->size = span.size;
 	kvmd_account(&kvmd_now.regions, 1);
 	kvmd_account(&kvmd_now.region_pages, region->size >> PAGE_SHIFT);
-	region->pins_bytes = kvmd_pins_bytes(region->size);
-	region->pins = kvmd_new_pins(region->pins_bytes);
+	region->pins_size = region->size;
+	region->pins = kvmd_new_pins(region->size);
 	if (!region->pins) {
 		kvmd_give_back(vmd, region, 1);
 		return kvmd_refuse(KVMD_NO_MEMORY_KERNEL, -ENOMEM);
@@ -159,20 +167,21 @@ long kvmd_free(kvmd_t *vmd, size_t vaddr, size_t size)
 	return err;
 }
 
-/* Have the thread make a region larger; `pins` is the longer array of its pin counts. vmd->sem is held. */
-static int kvmd_do_enlarge(kvmd_t *vmd, struct kvmd_region *region, size_t new_size, void *pins)
+/* Have the thread make a region larger; `pins` are as many pin counts as it then needs. vmd->sem is held. */
+static int kvmd_do_enlarge(kvmd_t *vmd, struct kvmd_region *region, size_t new_size, unsigned short **pins)
 {
 	struct kvmd_span span = { region->start, region->size, new_size, !region->n_maps };
-	int err;
+	int err, i;
 
 	err = kvmd_send(vmd->server, KVMD_CMD_GROW, &span, 0);
 	if (err)
 		return err;
 	kvmd_account(&kvmd_now.region_pages, (new_size - region->size) >> PAGE_SHIFT);
-	memcpy(pins, region->pins, kvmd_pins_bytes(region->size));
-	kvmd_free_pins(region->pins, region->pins_bytes);
+	for (i = 0; i < kvmd_pieces(region->size); i++)
+		memcpy(pins[i], region->pins[i], kvmd_piece_bytes(region->size, i));
+	kvmd_free_pins(region->pins, region->pins_size);
 	region->pins = pins;
-	region->pins_bytes = kvmd_pins_bytes(new_size);
+	region->pins_size = new_size;
 	region->start = span.addr;
 	region->size = new_size;
 	return 0;
@@ -185,15 +194,13 @@ static int kvmd_do_enlarge(kvmd_t *vmd, struct kvmd_region *region, size_t new_s
 long kvmd_grow(kvmd_t *vmd, size_t *vaddr_inout, size_t size, size_t new_size)
 {
 	struct kvmd_region *region;
-	size_t bytes;
-	void *pins;
+	unsigned short **pins;
 	int err;
 
 	if (!size || new_size < size || new_size > TASK_SIZE)
 		return kvmd_refuse(KVMD_NO_BAD_ARGUMENT, -EINVAL);
 	new_size = PAGE_ALIGN(new_size);
-	bytes = kvmd_pins_bytes(new_size);
-	pins = kvmd_new_pins(bytes);
+	pins = kvmd_new_pins(new_size);
 	if (!pins)
 		return kvmd_refuse(KVMD_NO_MEMORY_KERNEL, -ENOMEM);
 
@@ -209,7 +216,7 @@ long kvmd_grow(kvmd_t *vmd, size_t *vaddr_inout, size_t size, size_t new_size)
 		*vaddr_inout = region->start;
 	up(&vmd->sem);
 	if (err)
-		kvmd_free_pins(pins, bytes);
+		kvmd_free_pins(pins, new_size);
 	return err > 0 ? 0 : err;
 }
 

@@ -33,7 +33,6 @@
 #include <linux/swap.h>
 #include <linux/types.h>
 #include <linux/uaccess.h>
-#include <linux/vmalloc.h>
 #include <linux/wait.h>
 #include <asm/mmu_context.h>
 #include <asm/pgalloc.h>

@@ -79,13 +79,16 @@ static int kvmd_pin_error(long said)
 /* Whether a map may have pages from one number up to another. mm->mmap_lock and the attachment's semaphore are held. */
 static int kvmd_pin_allowed(struct kvmd_server *server, struct kvmd_map *map, int from, int to)
 {
-	unsigned short *pins = &map->region->pins[(map->start - map->region->start) >> PAGE_SHIFT];
+	unsigned long addr;
 	int i, fresh = 0;
+	unsigned short pins;
 
 	for (i = from; i < to; i++) {
-		if (pins[i] == KVMD_PIN_MAX)
+		addr = map->start + i * PAGE_SIZE;
+		pins = *kvmd_pin_count(map->region, addr);
+		if (pins == KVMD_PIN_MAX)
 			return kvmd_refuse(KVMD_NO_PIN_LIMIT, -EAGAIN);
-		fresh = fresh || (!pins[i] && kvmd_untouched(server->mm, map->start + i * PAGE_SIZE));
+		fresh = fresh || (!pins && kvmd_untouched(server->mm, addr));
 	}
 	return fresh && kvmd_nearly_full() ? kvmd_refuse(KVMD_NO_FRAME, -ENOMEM) : 0;
 }
@@ -116,12 +119,13 @@ static int kvmd_pin_up_to(struct kvmd_server *server, struct kvmd_map *map, int 
 /* Count a pin more, or less, of each page of a map that is held. Returns of how many it is the only one. */
 static int kvmd_count_pins(struct kvmd_map *map, int change)
 {
-	unsigned short *pins = &map->region->pins[(map->start - map->region->start) >> PAGE_SHIFT];
+	unsigned short *pins;
 	int i, only = 0;
 
 	for (i = 0; i < map->iobuf->nr_pages; i++) {
-		only += pins[i] == (change < 0);
-		pins[i] += change;
+		pins = kvmd_pin_count(map->region, map->start + i * PAGE_SIZE);
+		only += *pins == (change < 0);
+		*pins += change;
 	}
 	return only;
 }

@@ -71,7 +71,7 @@ def _grown(before: Room, after: Room) -> dict[str, int]:
     return {name: count for name, count in growth.items() if count > SLACK_OBJECTS and name not in BY_CHANCE}
 
 
-# regions of a page, of many, of so many that the pin counts come from vmalloc; and threads of their own
+# regions of a page, of many, of so many that their pin counts come in two pieces; and threads of their own
 @pytest.mark.parametrize(
     ("rounds", "size", "flags"),
     [

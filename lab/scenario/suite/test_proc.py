@@ -46,6 +46,24 @@ def test_what_is_held_is_counted_and_given_back(kvmd: Kvmd) -> None:
     assert _changes(start, kvmd.proc()) == {"commands_alloc": 1, "commands_grow": 1, "commands_free": 2}
 
 
+def test_pages_of_a_large_region_are_counted_one_by_one(kvmd: Kvmd) -> None:
+    """Two maps meet where one piece of a region's pin counts ends and the next begins: each page keeps its own count.
+
+    The counts of 8 MiB fill a page. kmalloc gives no more than that for sure, and vmalloc of 2.3 stops the kernel when
+    memory runs out in the middle.
+    """
+    start = kvmd.proc()
+    piece = PAGE // 2 * PAGE
+    with kvmd.open() as vmd, vmd.alloc(piece + 4 * PAGE) as region:
+        across, behind = region.map(offset=piece - 2 * PAGE, size=4 * PAGE), region.map(offset=piece, size=2 * PAGE)
+        assert (kvmd.proc()["pinned_pages"], kvmd.proc()["mapped_pages"]) == (4, 6)
+        across.unmap()
+        assert (kvmd.proc()["pinned_pages"], kvmd.proc()["mapped_pages"]) == (2, 2)
+        behind.unmap()
+        assert kvmd.proc()["pinned_pages"] == 0
+    assert _changes(start, kvmd.proc()) == {"commands_alloc": 1, "commands_free": 1}
+
+
 def test_a_thread_of_its_own_is_counted_and_gone(kvmd: Kvmd) -> None:
     """A dedicated thread is one of the threads, but not of the pool, as long as its attachment lives."""
     start = kvmd.proc()
