@@ -19,6 +19,7 @@ from lab.scenario.pressure import spare_slots, storm
 
 SENDERS, ROUNDS = 22, 10
 CROWDS = 24  # at most, until a signal has met one of them waiting
+TURNS = 300  # of signals for a crowd, which is through after a dozen; one whose call never ends is told by its deadline
 
 
 @pytest.mark.machine(append=ONE_THREAD)
@@ -37,7 +38,9 @@ def test_signal_during_a_wait_loses_neither_slot_nor_mapping(lab_machine: Machin
     while not interrupted and crowds < CROWDS:
         crowds += 1
         rushing = rush(lab_machine, owners, ROUNDS, seed)
-        while not all(one.done for one in rushing):
+        turns = 0
+        while turns < TURNS and not all(one.done for one in rushing):
+            turns += 1
             some = draw.sample([owner.kvmd.worker.task for owner in owners], 8)
             for what in (signal.SIGSTOP, signal.SIGCONT):
                 for sent in [agent.submit(Op.KILL, PAIR.pack(number, what)) for number in some]:
