@@ -112,6 +112,26 @@ def build(plan: Plan, settings: Settings, journal: Journal) -> Kernel:
         return job.kernel(job.cache.entry("kernels", job.key, job.make), fresh=True)
 
 
+def key_of(plan: Plan, settings: Settings) -> str:
+    """Return the key of the plan's kernel in the cache, over everything that goes into it."""
+    return _Job(plan, settings, Journal()).key
+
+
+def kernel_in(folder: Path, version: str, variant: str, *, fresh: bool) -> Kernel:
+    """Return the kernel that is in an entry of the cache."""
+    return Kernel(
+        bzimage=folder / "bzImage",
+        vmlinux=folder / "vmlinux",
+        system_map=folder / "System.map",
+        config=folder / "config",
+        manifest=folder / "manifest.json",
+        key=folder.name,
+        version=version,
+        variant=variant,
+        fresh=fresh,
+    )
+
+
 class _Job:
     """One build: the plan with the keys that follow from it."""
 
@@ -160,17 +180,7 @@ class _Job:
         return [*(folder / f"{name}.config" for name in names), *self.plan.fragments]
 
     def kernel(self, folder: Path, *, fresh: bool) -> Kernel:
-        return Kernel(
-            bzimage=folder / "bzImage",
-            vmlinux=folder / "vmlinux",
-            system_map=folder / "System.map",
-            config=folder / "config",
-            manifest=folder / "manifest.json",
-            key=self.key,
-            version=str(self.plan.tree.version),
-            variant=self.plan.variant,
-            fresh=fresh,
-        )
+        return kernel_in(folder, str(self.plan.tree.version), self.plan.variant, fresh=fresh)
 
     def make(self, target: Path) -> None:
         """Build into the new cache entry `target`."""

@@ -28,6 +28,9 @@ Smp = Annotated[bool, typer.Option("--smp", help="For several processors.")]
 Fragments = Annotated[list[Path] | None, typer.Option("--fragment", metavar="FILE", help="More configuration options.")]
 Patches = Annotated[list[Path] | None, typer.Option("--patch", metavar="FILE", help="A unified diff, on top.")]
 Defect = Annotated[str | None, typer.Option("--control", metavar="ID", help="With a known defect put back.")]
+Built = Annotated[
+    Path | None, typer.Option("--built", metavar="DIR", help="A built kernel: a folder below the cache's kernels/.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON value and nothing else.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")]
 Cpus = Annotated[int | None, typer.Option("--cpus", metavar="N", help="Processors (default: what suits the kernel).")]
@@ -45,6 +48,7 @@ def subject(
     fragments: list[Path] | None = None,
     patches: list[Path] | None = None,
     control: str | None = None,
+    built: Path | None = None,
 ) -> Subject:
     """Put the options together; without a name a given tree is whatever it is, and no tree leaves the choice to us."""
     return Subject(
@@ -56,6 +60,7 @@ def subject(
         fragments=tuple(fragments or ()),
         patches=tuple(patches or ()),
         control=control,
+        built=built,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from lab.cli import common
-from lab.cli.common import AsJson, Changed, Compiler, Cpus, Defect, DryRun, KernelName, Name, Ram, Swap, TreePath
+from lab.cli.common import AsJson, Built, Changed, Compiler, Cpus, Defect, DryRun, KernelName, Name, Ram, Swap, TreePath
 
 DEMO = ("tour",)
 
@@ -85,6 +85,7 @@ def run(
     swap: Annotated[int | None, typer.Option(metavar="MIB", help="Its swap disk (default 96).")] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Of the patterns (default: drawn and printed).")] = None,
     seeds: Annotated[int, typer.Option(metavar="N", help="Run each seeded scenario with N seeds.")] = 1,
+    built: Built = None,
     workers: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Processes (default: 1; several scenarios: one a core).")
     ] = None,
@@ -108,7 +109,7 @@ def run(
     given = {"--cpus": cpus, "--ram": ram, "--swap": swap, "--seed": seed, "--seeds": seeds}
     options = [f"{option}={value}" for option, value in given.items() if value is not None]
     options += ["--samples"] if samples else []
-    chosen = common.subject(kernel, tree, cc=cc, accept_changed=accept_changed, control=control)
+    chosen = common.subject(kernel, tree, cc=cc, accept_changed=accept_changed, control=control, built=built)
     view: Literal["none", "pytest"] = "none" if as_json else "pytest"
     result = run_scenarios(chosen, scenario or (), options, view=view, workers=workers)
     common.say(result, as_json=as_json, text=f"the run's folder: {result.folder}")

@@ -225,7 +225,7 @@ def _skip_on_other_kernels(request: pytest.FixtureRequest, version: KernelVersio
 @pytest.fixture
 def machine_spec(request: pytest.FixtureRequest, workbench: Any) -> Any:
     """The machine's dimensions: the marker's, else the command line's, else what suits the kernel."""
-    _skip_on_other_kernels(request, workbench.tree().version)
+    _skip_on_other_kernels(request, workbench.version)
     given = {"ram_mib": "--ram", "swap_mib": "--swap", "cpus": "--cpus"}
     wanted = {name: request.config.getoption(option) for name, option in given.items()}
     for marker in request.node.iter_markers("machine"):

@@ -41,7 +41,9 @@ def run_scenarios(
     runner.run; with several processes the live view gets their events at the end.
     """
     folder = new_run(Settings.from_environment().runs)
-    repeat = shlex.join(["kvmd-lab", *sys.argv[1:]])
+    # a kernel that was built before is the one of that name, and its folder is perhaps on another machine
+    words = [word for word in sys.argv[1:] if subject.name is None or not word.startswith("--built=")]
+    repeat = shlex.join(["kvmd-lab", *words])
     with ExitStack() as stack:
         journal = stack.enter_context(Journal(folder / "journal.jsonl"))
         if view == "live":

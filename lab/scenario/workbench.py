@@ -12,10 +12,11 @@ import msgspec
 
 from lab import build, image, source
 from lab.cache import Cache
-from lab.errors import LabError
+from lab.errors import LabError, UsageError
 from lab.journal import Journal
 from lab.scenario.subject import Subject
 from lab.settings import Settings
+from lab.version import KernelVersion
 
 if TYPE_CHECKING:  # a build needs nothing of a machine, and should not wait for its imports
     from lab.machine.machine import Machine, Setup
@@ -84,10 +85,25 @@ class Workbench:
     def kernel(self, variant: str = "up") -> build.Kernel:
         """Return the subject's kernel with kvmd, for one processor ("up") or several ("smp")."""
         if variant not in self._kernels:
-            self._kernels[variant] = self._once(
-                f"kernel {variant}", lambda: build.build(self.plan(variant), self.settings, self.journal)
-            )
+            self._kernels[variant] = self._once(f"kernel {variant}", lambda: self._kernel(variant))
         return self._kernels[variant]
+
+    def _kernel(self, variant: str) -> build.Kernel:
+        if self._built is None:
+            return build.build(self.plan(variant), self.settings, self.journal)
+        if variant == "smp" and not self._built.smp:
+            raise UsageError(f"{self._built.bzimage.parent} is a kernel for one processor", hint="--cpus 1")
+        return self._built
+
+    @property
+    def _built(self) -> build.Kernel | None:
+        return None if self.subject.built is None else build.built(self.subject.built)
+
+    @property
+    def version(self) -> KernelVersion:
+        """The version of the subject's kernel."""
+        built = self._built
+        return self.tree().version if built is None else KernelVersion(built.version)
 
     def plan(self, variant: str) -> build.Plan:
         """Return what `kernel` would build."""
@@ -110,7 +126,7 @@ class Workbench:
         """Return the machine that suits the subject's kernel, with the dimensions that are given."""
         from lab.machine.spec import spec_for
 
-        return spec_for(self.tree().version, given)
+        return spec_for(self.version, given)
 
     def machine(self, spec: MachineSpec) -> Machine:
         """Return a machine that has just been booted, as far as its guest can tell; the same one for equal specs.
