@@ -2,4 +2,5 @@
 
 from lab.cli import main
 
-main()
+if __name__ == "__main__":  # a process that Python spawns imports this file too
+    main()

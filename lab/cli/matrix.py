@@ -6,7 +6,8 @@ import itertools
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,12 +19,19 @@ from lab.errors import UsageError
 from lab.settings import Settings
 
 if TYPE_CHECKING:
-    from lab.matrix import Book, Cell, Result
+    from lab.matrix import Book, Cell, Crew, Result
+    from lab.matrix.cluster import Cluster
+    from lab.matrix.crew import Tell
+
+    Hire = Callable[[Book, Tell], Crew | Cluster]
 
 SCENARIOS = ("boot", "user_memory", "kvmd_regions")
 KERNELS = "<2.5"
 FAILED, UNKNOWN = 1, 8
 
+Dask = Annotated[
+    str, typer.Option(metavar="ADDRESS", help="On a Dask cluster: its scheduler, or local: of N workers on this host.")
+]
 Sizes = Annotated[str, typer.Option(metavar="N,N", help="Numbers with commas (default: what suits each kernel).")]
 
 
@@ -50,6 +58,7 @@ def matrix(
     workers: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Cells at once (default: one a core).")
     ] = None,
+    dask: Dask = "",
     resume: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Go on with one that was stopped.")] = None,
     as_json: AsJson = False,
     dry_run: DryRun = False,
@@ -64,6 +73,7 @@ def matrix(
 
     settings = Settings.from_environment()
     given = _given(context)
+    _check_cluster(dask, workers)
     if resume is None:
         plan = Plan(
             kernels=tuple(_selected(kernels, settings)),
@@ -79,24 +89,26 @@ def matrix(
             _say_cells(cells, as_json=as_json)
             return
         opened = Book.begin(new_run(settings.runs, "matrix"), plan)
-    elif given - {"resume", "budget", "workers", "as_json", "dry_run"}:
-        raise UsageError("--resume goes on with what was asked for then", hint="only --budget, --workers and --json")
+    elif given - {"resume", "budget", "workers", "dask", "as_json", "dry_run"}:
+        raise UsageError(
+            "--resume goes on with what was asked for then", hint="only --budget, --workers, --dask and --json"
+        )
     else:
         opened = Book.resume(resume, budget if "budget" in given else None)
     with opened as book:
         if dry_run:
             _say_cells(book.open_cells(), as_json=as_json)
             return
-        _work(book, settings, workers, as_json=as_json)
+        _work(book, settings, workers, dask, as_json=as_json)
 
 
 def _say_cells(cells: Sequence[Cell], *, as_json: bool) -> None:
     common.say(cells, as_json=as_json, text="\n".join(cell.name for cell in cells))
 
 
-def _work(book: Book, settings: Settings, workers: int | None, *, as_json: bool) -> None:
+def _work(book: Book, settings: Settings, workers: int | None, dask: str, *, as_json: bool) -> None:
     """Try the cells that are open, tell of each, leave the page, and leave with the worst that there was."""
-    from lab.matrix import Crew, read
+    from lab.matrix import read
     from lab.matrix.page import leave_grid
     from lab.matrix.trees import missing
 
@@ -106,9 +118,9 @@ def _work(book: Book, settings: Settings, workers: int | None, *, as_json: bool)
     known = sum(result.known for result in book.results.values())
     _note(f"{len(cells)} cells to try, {known} known; {book.folder}")
     number = itertools.count(1)
-    crew = Crew(book, _workers(workers), lambda result: _note(f"[{next(number)}/{len(cells)}] {_line(result)}"))
     try:
-        crew.work(cells, without)
+        with _hands(settings, workers, dask) as hire:
+            hire(book, lambda one: _note(f"[{next(number)}/{len(cells)}] {_line(one)}")).work(cells, without)
     finally:
         _tell_missing(without)
     page, results = leave_grid(book.folder), read(book.folder)
@@ -135,13 +147,14 @@ def bisect(
     workers: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Tries at once (default: one a core).")
     ] = None,
+    dask: Dask = "",
     as_json: AsJson = False,
 ) -> None:
     """Find the release in which a scenario's outcome changes, with few builds.
 
     Each release that it looks at is tried N times: one that passes only sometimes counts as bad, and is told.
     """
-    from lab.matrix import Book, Crew, Plan
+    from lab.matrix import Book, Plan
     from lab.matrix.bisect import bisect as search
     from lab.matrix.bisect import check
     from lab.matrix.page import leave_pair
@@ -149,6 +162,7 @@ def bisect(
     from lab.report.folder import new_run
 
     settings = Settings.from_environment()
+    _check_cluster(dask, workers)
     among = _selected(kernels, settings)
     check(among, good, bad)
     dimensions = common.dimensions(cpus, ram, swap)
@@ -162,11 +176,11 @@ def bisect(
     )
     without = missing(among, settings)
     _tell_missing(without)
-    with Book.begin(new_run(settings.runs, "bisect"), plan) as book:
+    with _hands(settings, workers, dask) as hire, Book.begin(new_run(settings.runs, "bisect"), plan) as book:
 
         def probe(kernel: str) -> list[Result]:
             cells = [cell for cell in plan.cells() if cell.kernel == kernel]
-            Crew(book, _workers(workers), lambda result: _note(_line(result))).work(cells, without)
+            hire(book, lambda result: _note(_line(result))).work(cells, without)
             return [book.results[cell] for cell in cells]
 
         turn = search(scenario, among, good, bad, probe)
@@ -175,6 +189,33 @@ def bisect(
     tried = "\n".join(f"  {finding}" for finding in turn.tried)
     text = f"{turn}\n{tried}\nits page, for a browser: {page}"
     common.say({"says": str(turn), "folder": book.folder, "turn": turn}, as_json=as_json, text=text)
+
+
+def _check_cluster(dask: str, workers: int | None) -> None:
+    """Raise a UsageError, before anything is begun, if there can be no such cluster."""
+    if dask:
+        from lab.matrix.connect import LOCAL, check
+
+        check()
+        if workers is not None and dask != LOCAL:
+            raise UsageError("--workers is for this host", hint="a cluster has the workers that were started for it")
+
+
+@contextmanager
+def _hands(settings: Settings, workers: int | None, dask: str) -> Iterator[Hire]:
+    """Give what makes a crew for a book: this process's own, or one that works on a cluster."""
+    from lab.matrix import Crew
+
+    if not dask:
+        yield lambda book, tell: Crew(book, _workers(workers), tell)
+        return
+    from lab.matrix.cluster import Cluster
+    from lab.matrix.connect import connected
+
+    with connected(dask, _workers(workers)) as client:
+        if not client.nthreads():
+            _note("the cluster has no worker yet")
+        yield lambda book, tell: Cluster(book, client, settings, tell)
 
 
 def _workers(asked: int | None) -> int:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -19,7 +19,7 @@ from lab.report.grid import Outcome
 
 BUILD_SECONDS = 1800.0
 _STEP = 0.05
-_KERNEL_CODES = range(3, CompileError.exit_code + 2)  # source, port, configuration, compiler, audit
+KERNEL_CODES = range(3, CompileError.exit_code + 2)  # source, port, configuration, compiler, audit
 
 
 class _Counts(msgspec.Struct):
@@ -34,6 +34,13 @@ class _Run(msgspec.Struct):
     outcome: _Counts
 
 
+class Stop(Protocol):
+    """What tells that everything is to end: a threading.Event, or what is like one."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for at most so many seconds; return whether to end."""
+
+
 class Stopped(LabError):
     """Somebody wants everything to end."""
 
@@ -45,24 +52,25 @@ class Trouble(msgspec.Struct, frozen=True):
     reason: str
 
 
-def build(kernel: str, variant: str, folder: Path, stop: threading.Event) -> Trouble | None:
-    """Build a kernel into the cache, and say what became of it if there is none."""
+def build(kernel: str, variant: str, folder: Path, stop: Stop, options: Sequence[str] = ()) -> Trouble | None:
+    """Build a kernel into the cache, and say what became of it if there is none; `options` are more of its options."""
     log = folder / "builds" / f"{kernel}-{variant}.log"
-    arguments = ["build", kernel, *(["--smp"] if variant == "smp" else [])]
+    arguments = ["build", kernel, *(["--smp"] if variant == "smp" else []), *options]
     code, complaint = _call(arguments, log, {}, BUILD_SECONDS, stop)
     if code == 0:
         return None
     if code is None:
         return Trouble("error", f"its build took more than {BUILD_SECONDS:g} s")
     what = complaint or f"its build ended with {code}"
-    return Trouble("impossible" if code in _KERNEL_CODES else "error", what)
+    return Trouble("impossible" if code in KERNEL_CODES else "error", what)
 
 
-def attempt(cell: Cell, folder: Path, plan: Plan, stop: threading.Event) -> Result:
-    """Run a cell's scenario; the run's folder is below `folder`/cells."""
+def attempt(cell: Cell, folder: Path, plan: Plan, stop: Stop, options: Sequence[str] = ()) -> Result:
+    """Run a cell's scenario; the run's folder is below `folder`/cells. `options` are more of its options."""
     place, begin = folder / "cells" / cell.name, time.monotonic()
     log, before = place / "output.log", _runs(place)
-    arguments = ["run", *cell.arguments, "--workers=1", "--json", *(["--samples"] if plan.samples else [])]
+    arguments = ["run", *cell.arguments, "--workers=1", "--json", *options]
+    arguments += ["--samples"] * plan.samples
     code, complaint = _call(arguments, log, {"KVMD_LAB_RUNS": str(place)}, plan.budget, stop)
     seconds = round(time.monotonic() - begin, 3)
     runs = sorted(_runs(place) - before)
@@ -77,7 +85,7 @@ def attempt(cell: Cell, folder: Path, plan: Plan, stop: threading.Event) -> Resu
 
 
 def _call(
-    arguments: Sequence[str], log: Path, environment: Mapping[str, str], budget: float, stop: threading.Event
+    arguments: Sequence[str], log: Path, environment: Mapping[str, str], budget: float, stop: Stop
 ) -> tuple[int | None, str]:
     """Return the exit code of a child, None if it took longer than `budget` seconds, and what it complained of."""
     end = time.monotonic() + budget

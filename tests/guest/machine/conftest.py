@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,27 +9,10 @@ from lab.cache import Cache
 from lab.journal import Journal
 from lab.machine.machine import Machine, Setup
 from lab.machine.spec import MachineSpec
-from lab.resources import folder
 from lab.settings import Settings
 
 DATA = Path(__file__).parents[2] / "data"
-CFLAGS = ["-m32", "-march=i586", "-O2", "-Wall", "-Wextra", "-Werror", "-ffreestanding", "-fno-pic", "-fno-pie"]
-CFLAGS += ["-fno-stack-protector", "-fcf-protection=none", "-fno-asynchronous-unwind-tables", "-mno-sse", "-mno-mmx"]
-CFLAGS += ["-fno-tree-loop-distribute-patterns"]  # a memmove must not become a call to itself
-LDFLAGS = ["-nostdlib", "-static", "-no-pie", "-Wl,--build-id=none", "-Wl,-z,noexecstack"]
-
 Boot = Callable[..., Machine]
-
-
-@pytest.fixture(scope="session")
-def toy_kernel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The toy guest, compiled: what a kernel and a root image with an agent are otherwise."""
-    out = tmp_path_factory.mktemp("toyguest") / "toy.elf"
-    toy, guest = DATA / "toyguest", folder("images") / "src"
-    sources = [toy / "start.S", toy / "toy.c", guest / "frame.c"]
-    words = ["gcc", *CFLAGS, *LDFLAGS, "-T", toy / "toy.ld", "-I", guest, "-o", out, *sources]
-    subprocess.run([str(word) for word in words], check=True)
-    return out
 
 
 @pytest.fixture(scope="session")

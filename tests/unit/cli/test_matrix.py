@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -76,3 +78,22 @@ def test_bisect_refuses_ends_that_are_not_there(call: Call) -> None:
     assert "2.3.99-pre3 is said to be good" in done.stderr
     assert "no release server answers" in done.stderr
     assert call("bisect", "--scenario", "boot", "--good", "2.2.14", "--bad", "2.4.0").returncode == 2
+
+
+def test_workers_of_a_cluster_that_is_there_are_not_ours_to_count(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", ModuleType("distributed"))
+    done = call("matrix", "boot", "--dask", "tcp://127.0.0.1:9", "--workers", "2")
+    assert done.returncode == 2
+    assert "--workers is for this host" in done.stderr
+    assert not call.runs.exists()
+
+
+@pytest.mark.parametrize("command", [("matrix",), ("bisect", "--scenario=boot", "--good=2.4.0", "--bad=2.3.99-pre3")])
+def test_cluster_without_dask_leaves_no_folder(
+    command: tuple[str, ...], call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    done = call(*command, "--dask", "local")
+    assert done.returncode == 2
+    assert "pip install 'kvmd-lab[cluster]'" in done.stderr
+    assert not call.runs.exists()

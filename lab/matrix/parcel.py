@@ -1,0 +1,75 @@
+"""A folder, packed for the way between the machines of a cluster, and unpacked where it is wanted.
+
+The bytes follow from names and contents alone, so that the same folder is the same parcel wherever it was packed.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+from pathlib import Path, PurePosixPath
+
+import msgspec
+
+from lab.cache import digest, host_trouble
+from lab.errors import InfraError
+
+_LEVEL = 6
+
+
+class Parcel(msgspec.Struct, frozen=True):
+    """A packed folder: a gzipped tarball, and the SHA-256 that it must have on arrival."""
+
+    digest: str
+    data: bytes
+
+
+def pack(folder: Path, top: str = "", *, links: bool = False) -> Parcel:
+    """Pack the files below a folder, and its links if they are wanted; in the tarball all of it is below `top`."""
+    packed = io.BytesIO()
+    with (
+        gzip.GzipFile("", "wb", _LEVEL, packed, mtime=0) as squeezed,
+        tarfile.open(fileobj=squeezed, mode="w", format=tarfile.PAX_FORMAT) as tar,
+    ):
+        for path in sorted(folder.rglob("*")):
+            if path.is_symlink() and links:
+                _add_link(tar, path, f"{top}{path.relative_to(folder)}")
+            elif path.is_file() and not path.is_symlink():
+                _add_file(tar, path, f"{top}{path.relative_to(folder)}")
+    return Parcel(digest(packed.getbuffer().tobytes()), packed.getvalue())
+
+
+def _add_link(tar: tarfile.TarFile, path: Path, name: str) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.linkname = tarfile.SYMTYPE, str(path.readlink())
+    tar.addfile(entry)
+
+
+def _add_file(tar: tarfile.TarFile, path: Path, name: str) -> None:
+    data = path.read_bytes()
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.mode = len(data), 0o755 if path.stat().st_mode & 0o100 else 0o644
+    tar.addfile(entry, io.BytesIO(data))
+
+
+def unpack(parcel: Parcel, folder: Path) -> None:
+    """Write a parcel's files below a folder; InfraError: it is damaged, or holds what no folder of ours holds."""
+    check(parcel)
+    with (
+        host_trouble(f"unpacking into {folder}"),
+        tarfile.open(fileobj=io.BytesIO(parcel.data), mode="r:gz") as tar,
+    ):
+        for entry in tar:
+            name = PurePosixPath(entry.name)
+            content = tar.extractfile(entry) if entry.isreg() else None
+            if content is None or name.is_absolute() or ".." in name.parts:
+                raise InfraError(f"{entry.name} cannot be from us", doing="unpacking what a worker sent")
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content.read())
+
+
+def check(parcel: Parcel) -> None:
+    """Raise an InfraError if a parcel is not what was sent."""
+    if digest(parcel.data) != parcel.digest:
+        raise InfraError(f"a parcel of {len(parcel.data)} bytes arrived damaged", doing="checking its SHA-256")
