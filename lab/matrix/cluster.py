@@ -232,11 +232,15 @@ class Cluster:
             try:
                 answer = do()
             except LabError as error:
-                answer = Trouble("impossible" if error.exit_code in KERNEL_CODES else "error", error.what)
+                answer = _trouble(error)
+            except BaseException as error:  # noqa: BLE001 - goes to the thread that waits for us
+                answer = error
             self._came.put(partial(landed, answer))
 
         def landed(answer: Any) -> None:
             self._aside -= 1
+            if isinstance(answer, BaseException):
+                raise answer
             then(answer)
 
         threading.Thread(target=run, daemon=True).start()
@@ -276,7 +280,7 @@ def _trouble(answer: Any) -> Trouble:
     if isinstance(answer, remote.Lacks):
         return Trouble("error", f"{answer.worker} cannot keep what it was sent")
     if isinstance(answer, LabError):
-        return Trouble("error", answer.what)
+        return Trouble("impossible" if answer.exit_code in KERNEL_CODES else "error", answer.what)
     if type(answer).__name__ == "KilledWorker":
         return Trouble("error", "every worker that took it died")
     return Trouble("error", f"{type(answer).__name__}: {answer}".partition("\n")[0])

@@ -13,6 +13,8 @@ from lab.errors import HostError, UsageError
 LOCAL = "local"
 _SECONDS = 20
 _HOST = "127.0.0.1"
+# A tree that is sent along is no mistake, as Dask would take it for.
+_QUIET = {"distributed.admin.large-graph-warning-threshold": "1GiB"}
 
 
 def check() -> Any:
@@ -32,7 +34,10 @@ def connected(address: str, workers: int) -> Iterator[Any]:
     UsageError: Dask is not installed, or no address. HostError: nobody answers there.
     """
     distributed = check()
+    import dask
+
     with ExitStack() as stack:
+        stack.enter_context(dask.config.set(_QUIET))
         if address == LOCAL:
             cluster = stack.enter_context(_local(distributed, workers))
             target, security = cluster.scheduler_address, cluster.security

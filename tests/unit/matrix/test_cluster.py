@@ -188,6 +188,17 @@ def test_kernel_that_does_not_build_or_is_not_to_be_had_stops_no_other(
     }
 
 
+def test_error_that_nobody_thought_of_ends_all(
+    scheduler: Scheduler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def obtain(*_: Any, **__: Any) -> Any:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(source, "obtain", obtain)
+    with pytest.raises(ZeroDivisionError):
+        work(tmp_path, scheduler)
+
+
 @pytest.mark.parametrize("error", [remote.StrangerError("another kvmd-lab"), ModuleNotFoundError("no lab")])
 def test_worker_with_another_kvmd_lab_ends_all(error: Exception, scheduler: Scheduler, tmp_path: Path) -> None:
     def refuse(*_: Any) -> Any:
