@@ -47,6 +47,9 @@ _COUNT_SECONDS = 2.0
 _PRIORITY = {"cell": 1, "build": 0}  # the larger one first
 
 
+Then = Callable[[Any], None]
+
+
 class Group:
     """The cells that one kernel serves; `key` names it in every cache as soon as it is built."""
 
@@ -73,7 +76,7 @@ class Cluster:
             cache=remote.cache_identity(settings.cache),
         )
         self._numbers = itertools.count()
-        self._came: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._came: queue.SimpleQueue[tuple[Any, Then]] = queue.SimpleQueue()
         self._groups: deque[Group] = deque()
         self._ready: deque[tuple[Cell, Group]] = deque()
         self._flying: set[Any] = set()
@@ -98,8 +101,7 @@ class Cluster:
         try:
             while self._groups or self._ready or self._flying or self._aside:
                 self._fill()
-                with contextlib.suppress(queue.Empty):
-                    self._came.get(timeout=_LOOK_SECONDS)()
+                self._take()
         finally:
             self._end()
 
@@ -115,6 +117,34 @@ class Cluster:
                 return
             else:
                 self._prepare(self._groups.popleft())
+
+    def _take(self) -> None:
+        """Wait for what comes, and hand on all that is there: many answers at once cost little more than one."""
+        came: list[tuple[Any, Then]] = []
+        with contextlib.suppress(queue.Empty):
+            came.append(self._came.get(timeout=_LOOK_SECONDS))
+            while True:
+                came.append(self._came.get_nowait())
+        answers = self._answers([future for future, _ in came if future is not None])
+        for future, then in came:
+            then(answers.get(future))
+
+    def _answers(self, futures: list[Any]) -> dict[Any, Any]:
+        """Return what came of tasks that ended: what they returned, or the error that they raised in the end."""
+        self._flying.difference_update(futures)
+        finished = [future for future in futures if future.status == "finished"]
+        try:
+            answers = dict(zip(finished, self._client.gather(finished), strict=True))
+            answers |= {future: future.exception() for future in futures if future not in answers}
+        except (OSError, TimeoutError, CancelledError) as error:
+            raise self._gone() from error
+        for answer in answers.values():
+            if isinstance(answer, remote.StrangerError):
+                raise answer
+            if isinstance(answer, ModuleNotFoundError):
+                what = f"a worker cannot take our tasks: {answer}"
+                raise remote.StrangerError(what, hint="install the same kvmd-lab on every worker")
+        return answers
 
     def _threads(self) -> int:
         """How many tasks can run at once; the way to find out whether the scheduler is still there, too."""
@@ -189,7 +219,7 @@ class Cluster:
 
         self._submit("cell", then, remote.attempt, cell, _only(cell, self.book.plan), group.key, sent)
 
-    def _submit(self, kind: str, then: Callable[[Any], None], function: Callable[..., Any], *words: Any) -> None:
+    def _submit(self, kind: str, then: Then, function: Callable[..., Any], *words: Any) -> None:
         """Let a worker call `function` with the order and `words`, and `then` be called here with what came of it.
 
         The scheduler keeps figures of each kind of task, by what its key begins with.
@@ -199,24 +229,7 @@ class Cluster:
             function, self._order, *words, key=key, priority=_PRIORITY[kind], retries=RETRIES, pure=False
         )
         self._flying.add(future)
-        future.add_done_callback(lambda done: self._came.put(partial(self._landed, done, then)))
-
-    def _landed(self, future: Any, then: Callable[[Any], None]) -> None:
-        self._flying.discard(future)
-        try:
-            error = None if future.status == "finished" else future.exception()
-            answer = future.result() if error is None else error
-        except (OSError, TimeoutError, CancelledError) as gone:
-            raise self._gone() from gone
-        if isinstance(error, (remote.StrangerError, ModuleNotFoundError)):
-            raise (
-                error
-                if isinstance(error, LabError)
-                else remote.StrangerError(
-                    f"a worker cannot take our tasks: {error}", hint="install the same kvmd-lab on every worker"
-                )
-            )
-        then(answer)
+        future.add_done_callback(lambda done: self._came.put((done, then)))
 
     def _gone(self) -> HostError:
         """Without a scheduler nothing can be taken back; its workers see that by themselves, and end what they do."""
@@ -224,7 +237,7 @@ class Cluster:
         what = f"the scheduler at {self._address} has gone, or forgot our tasks"
         return HostError(what, doing="waiting for results", hint=f"go on with --resume {self.book.folder}")
 
-    def _do_aside(self, do: Callable[[], Any], then: Callable[[Any], None]) -> None:
+    def _do_aside(self, do: Callable[[], Any], then: Then) -> None:
         """Do what takes long in a thread, which ends with this process, and let `then` be called in ours."""
         self._aside += 1
 
@@ -235,9 +248,9 @@ class Cluster:
                 answer = _trouble(error)
             except BaseException as error:  # noqa: BLE001 - goes to the thread that waits for us
                 answer = error
-            self._came.put(partial(landed, answer))
+            self._came.put((None, partial(landed, answer)))
 
-        def landed(answer: Any) -> None:
+        def landed(answer: Any, _: object) -> None:
             self._aside -= 1
             if isinstance(answer, BaseException):
                 raise answer

@@ -23,6 +23,7 @@ from tests.unit.build.toykernel import TOY_TREE
 
 PLAN = Plan(kernels=("2.3.99-pre1", "2.3.99-pre3"), scenarios=("boot",), seeds=(1, 2, 3))
 KEY = "ab" * 16
+UNDER_WAY = object()
 
 
 class KilledWorker(Exception):
@@ -34,7 +35,8 @@ class Future:
         self.answer = answer
 
     def add_done_callback(self, then: Callable[[Future], None]) -> None:
-        then(self)
+        if self.answer is not UNDER_WAY:
+            then(self)
 
     @property
     def status(self) -> str:
@@ -44,9 +46,6 @@ class Future:
         if isinstance(self.answer, BaseException):
             return self.answer
         raise CancelledError
-
-    def result(self) -> Any:
-        return self.answer
 
 
 class Scheduler:
@@ -84,6 +83,9 @@ class Scheduler:
             return Future(do(*words))
         except Exception as error:  # noqa: BLE001 - as Dask does
             return Future(error)
+
+    def gather(self, futures: list[Future]) -> list[Any]:
+        return [future.answer for future in futures]
 
     def cancel(self, futures: list[Future]) -> None:
         self.cancelled += len(futures)
@@ -201,13 +203,15 @@ def test_error_that_nobody_thought_of_ends_all(
 
 @pytest.mark.parametrize("error", [remote.StrangerError("another kvmd-lab"), ModuleNotFoundError("no lab")])
 def test_worker_with_another_kvmd_lab_ends_all(error: Exception, scheduler: Scheduler, tmp_path: Path) -> None:
-    def refuse(*_: Any) -> Any:
-        raise error
+    def refuse(cell: Cell, *_: Any) -> Any:
+        if cell.seed == 1:
+            raise error
+        return UNDER_WAY
 
     scheduler.attempt = refuse
     with pytest.raises(UsageError, match=r"another kvmd-lab|no lab"):
         work(tmp_path, scheduler)
-    assert scheduler.cancelled > 0
+    assert scheduler.cancelled == 2, "what is under way is taken back"
     assert read(tmp_path / "matrix") == []
 
 
