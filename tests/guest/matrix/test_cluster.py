@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.guest.matrix.toycluster import Existing, Toys, lines, told, toy_tree
+from tests.guest.matrix.toycluster import LOOPBACK, Existing, Toys, lines, listening, told, toy_tree
 from tests.runs import gone
 
 LOCAL = ("--dask=local", "--workers=2")
@@ -54,6 +54,7 @@ def test_worker_that_is_killed_in_the_middle_of_a_cell_loses_no_result(toys: Toy
     with toys.matrix(*LOCAL) as matrix:
         worker, qemu = toys.await_held()
         watch = os.pidfd_open(qemu)
+        assert listening(str(toys.folder)) == {LOOPBACK}
         os.kill(worker, signal.SIGKILL)
         out, err = matrix.communicate(timeout=60)
         assert select.select([watch], [], [], 0.0)[0], "its QEMU outlived it"

@@ -19,6 +19,8 @@ from tests.unit.build.toykernel import TOY_LEDGER, TOY_TREE, edit
 
 SECONDS = 60.0
 KERNEL = "2.3.99-pre3"
+LISTEN = "0A"
+LOOPBACK = "0100007F"
 # Passes, but for two seeds: 3 fails, and 2 names the process that runs it and waits, the first time that it is tried.
 SCENARIO = """
     import os, threading
@@ -112,6 +114,17 @@ class Toys:
     def left(self) -> list[str]:
         """The processes that are left of it, and the temporary files."""
         return [*running(str(self.folder)), *map(str, (self.folder / "tmp").rglob("*"))]
+
+
+def listening(word: str) -> set[str]:
+    """The addresses, in /proc's way, on which processes with a word in their environment wait for connections."""
+    sockets = set()
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if word.encode() in (path / "environ").read_bytes():
+                sockets |= {os.readlink(each) for each in (path / "fd").iterdir()}  # noqa: PTH115 - no path at all
+    rows = [row.split() for table in ("tcp", "tcp6") for row in Path("/proc/net", table).read_text().splitlines()[1:]]
+    return {row[1].partition(":")[0] for row in rows if row[3] == LISTEN and f"socket:[{row[9]}]" in sockets}
 
 
 def told(results: list[dict[str, object]]) -> list[tuple[int, str, str]]:
