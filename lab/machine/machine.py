@@ -8,16 +8,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NotRequired, Required, Self, TypedDict, Unpack
 
-import msgspec
-
 from lab.cache import Cache
 from lab.errors import AgentError, BootError, LabError, MachineError, SubjectError
 from lab.journal import Journal
-from lab.machine import accel, blocks, options, qcow2, snapshots
+from lab.machine import blocks, snapshots
 from lab.machine.agent import Agent
 from lab.machine.blocks import BlockStats
 from lab.machine.console import Console
-from lab.machine.disks import Overlays
+from lab.machine.host import Host, LocalHost
+from lab.machine.qemu import Qemu
 from lab.machine.qmp import COMMAND_SECONDS
 from lab.machine.session import GuestReset, Session
 from lab.machine.spec import MachineSpec, MachineState, Parts, demand
@@ -36,7 +35,8 @@ class Setup(TypedDict):
     """What `boot` and `restored` take; only the kernel and the root image are needed.
 
     The images (raw) are never written to. Without `swap`, `spec.swap_mib` makes a blank second disk. `system_map`
-    decodes faults. `log` gets the console's bytes. `deadline`: seconds for a cold boot.
+    decodes faults. `log` gets the console's bytes. `deadline`: seconds for a cold boot. `host`: where QEMU runs, if not
+    here.
     """
 
     kernel_image: Required[Path]
@@ -49,6 +49,7 @@ class Setup(TypedDict):
     journal: NotRequired[Journal]
     log: NotRequired[Path | None]
     deadline: NotRequired[float]
+    host: NotRequired[Host | None]
 
 
 class Machine:
@@ -70,20 +71,18 @@ class Machine:
             swap=swap.absolute() if (swap := setup.get("swap")) is not None else None,
         )
         self.settings = setup.get("settings") or Settings.from_environment()
-        wanted = setup.get("spec") or MachineSpec()
-        self.accel, why_accel = accel.choose(wanted, self.settings.qemu)
-        shift, why_clock = accel.clock(wanted, self.accel)
-        self.spec = msgspec.structs.replace(wanted, icount_shift=shift)
-        self.reason = f"{why_accel}; {why_clock}"
-        self._cache = setup.get("cache") or Cache(self.settings.cache)
+        self._host: Host = setup.get("host") or LocalHost(
+            self.settings, setup.get("cache") or Cache(self.settings.cache)
+        )
+        self._fit = self._host.fit(setup.get("spec") or MachineSpec())
+        self.spec, self.accel, self.reason = self._fit.spec, self._fit.accel, self._fit.reason
         self._journal = setup.get("journal") or Journal()
         self._log = setup.get("log")
         self._deadline = setup.get("deadline", BOOT_SECONDS)
         self._symbols = Symbols.load(self.parts.system_map)
         self._state = MachineState.STARTING
         self._session: Session | None = None
-        self._overlays: Overlays | None = None
-        self._entry: Path | None = None
+        self._entry = ""
         self._saved = False
         self._disturbed = False
         self._baseline = BlockStats()
@@ -112,7 +111,7 @@ class Machine:
         machine = cls(**setup)
         with ExitStack() as failure:
             failure.callback(machine.close)
-            machine._entry = machine._cached()
+            machine._entry = machine._host.snapshot(machine.parts, machine._fit, machine._booted)
             machine._start_from_entry()
             failure.pop_all()
         return machine
@@ -134,7 +133,7 @@ class Machine:
 
     @property
     def pid(self) -> int:
-        """QEMU's process id."""
+        """QEMU's process id, on its host."""
         return self._live("looking for QEMU").pid
 
     @property
@@ -171,7 +170,7 @@ class Machine:
 
     def by_hand(self) -> str:
         """Return a shell command that boots the same machine on a person's terminal."""
-        return options.by_hand(self.settings.qemu, self.spec, self.parts, self.accel)
+        return self._host.by_hand(self.parts, self._fit)
 
     def check(self) -> None:
         """Raise the fault that the console has told of, or what ended QEMU; call it at the end of a scenario."""
@@ -198,17 +197,7 @@ class Machine:
     def swap_contents(self, offset: int, size: int) -> bytes:
         """Return what is on the swap disk: `size` bytes at `offset`, within 64 KiB; the guest must be stopped."""
         demand(self.state, MachineState.STOPPED, doing="reading the swap disk")
-        assert self._overlays is not None
-        if self._overlays.swap is None:
-            raise MachineError("the machine has no swap disk", doing="reading the swap disk")
-        found = qcow2.read(self._overlays.swap, offset, size)
-        if found is not None:
-            return found
-        if self.parts.swap is None:
-            return bytes(size)
-        with self.parts.swap.open("rb") as image:
-            image.seek(offset)
-            return image.read(size)
+        return self._live("reading the swap disk").swap_contents(offset, size)
 
     def stop(self) -> None:
         """Stop the guest's CPUs and clock."""
@@ -243,7 +232,7 @@ class Machine:
             raise MachineError("there is no snapshot", doing="restoring", hint="call snapshot() after boot()")
         if self.state is not MachineState.DEAD and not (self._disturbed and self._entry):
             self._restore_in_place()
-        elif self._entry is not None:
+        elif self._entry:
             self._start_from_entry()
         else:
             raise MachineError(
@@ -258,10 +247,9 @@ class Machine:
         self._state = MachineState.CLOSED
 
     def _boot(self) -> None:
-        settings = self.settings
         with self._journal.stage("boot", self.reason):
             self._journal.record("note", text=f"by hand: {self.by_hand()}")
-            self._start(Overlays.empty(settings.cache, self.spec, self.parts))
+            self._start()
             try:
                 self.console.wait_for(READY, self._deadline)
                 self.agent.ping()
@@ -292,26 +280,16 @@ class Machine:
         found = _EIP.search(str(text))
         return self._symbols.place(int(found[1], 16)) if found else None
 
-    def _cached(self) -> Path:
-        """Return the snapshot's entry in the cache, made by a cold boot where it is missing."""
-        made_of = snapshots.manifest(self.settings.qemu, self.spec, self.parts, self.accel)
-
-        def make(entry: Path) -> None:
-            self._boot()
-            self.snapshot()
-            session, overlays = self._session, self._overlays
-            assert session is not None
-            assert overlays is not None
-            session.quit()
-            overlays.save(entry)
-            snapshots.describe(entry, made_of)
-
-        return self._cache.entry(snapshots.KIND, made_of.key, make)
+    def _booted(self) -> Qemu:
+        """Boot, take the snapshot, and return the QEMU that ended with it on its disks."""
+        self._boot()
+        self.snapshot()
+        assert self._session is not None
+        return self._session.quit()
 
     def _start_from_entry(self) -> None:
-        assert self._entry is not None
         with self._journal.stage("restore", "new process"):
-            self._start(Overlays.copied(self.settings.cache, self._entry), snapshots.TAG)
+            self._start(self._entry)
             self._saved = True
             self._baseline = BlockStats()  # a new QEMU counts from zero
             self.agent.ping(deadline=RESTORE_SECONDS)
@@ -329,28 +307,21 @@ class Machine:
             self.agent.ping(deadline=RESTORE_SECONDS)
 
     def _snapshot_job(self, command: str) -> None:
-        assert self._overlays is not None
-        arguments = {"tag": snapshots.TAG, "vmstate": "root", "devices": self._overlays.names}
-        self._live("working on a snapshot").qmp.job(command, arguments)
+        session = self._live("working on a snapshot")
+        session.qmp.job(command, {"tag": snapshots.TAG, "vmstate": "root", "devices": session.disks})
 
     def _all_block_stats(self) -> BlockStats:
         return blocks.read(self.qmp("query-blockstats"))
 
-    def _start(self, overlays: Overlays, load: str = "") -> None:
+    def _start(self, entry: str = "") -> None:
         self._drop_session()
         self._state = MachineState.STARTING
-        self._overlays = overlays
         self._session = Session(
-            self.settings.qemu,
-            self.spec,
-            self.parts,
-            self.accel,
-            overlays,
+            self._host.start(self.parts, self._fit, entry),
             symbols=self._symbols,
             journal=self._journal,
             log=self._log,
             ready=self._ready,
-            load=load,
         )
         self._session.line.patience = self.settings.patience
         self._state = MachineState.RUNNING
@@ -358,11 +329,8 @@ class Machine:
 
     def _drop_session(self) -> None:
         session, self._session = self._session, None
-        overlays, self._overlays = self._overlays, None
         if session is not None:
             session.close()
-        if overlays is not None:
-            overlays.close()
 
     def _live(self, doing: str) -> Session:
         """Return the session; of a dead machine as well, whose watch says why it died."""

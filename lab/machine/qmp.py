@@ -108,16 +108,6 @@ class Qmp:
         if "error" in jobs.get(name, {}):
             raise MachineError(str(jobs[name]["error"]), doing=doing)
 
-    def give(self, name: str, number: int) -> None:
-        """Hand QEMU a file descriptor of this process under a name; QEMU gets a copy of it."""
-
-        def send() -> None:
-            if self._end is not None:  # between two messages a blank is allowed, and it carries the descriptor
-                socket.send_fds(self._end, [b" "], [number])
-
-        loop().call(send)
-        self.execute("getfd", {"fdname": name})
-
     def _event(self, event: Message) -> None:
         name, data = str(event["event"]), event.get("data", {})
         assert isinstance(data, dict)

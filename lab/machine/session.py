@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import array
 import asyncio
 import contextlib
-import fcntl
 import os
 import signal
-import socket
-import subprocess
-import termios
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -18,16 +13,13 @@ from typing import Any
 
 from lab.errors import GuestFault, HostError, LabError, MachineError
 from lab.journal import Journal
-from lab.machine import options
 from lab.machine.console import Console
-from lab.machine.disks import Overlays
 from lab.machine.line import Line
 from lab.machine.loop import loop
+from lab.machine.qemu import AGENT_LINE, Qemu
 from lab.machine.qmp import Qmp
-from lab.machine.spec import MachineSpec, Parts
 from lab.machine.symbols import Symbols
 from lab.machine.watch import Watch
-from lab.process import require
 
 START_SECONDS = 20.0
 END_SECONDS = 10.0
@@ -41,104 +33,70 @@ class GuestReset(GuestFault):
 
 
 class Session:
-    """QEMU from start to end. `watch` ends every wait; `console`, `line` and `qmp` are its lines.
-
-    No name on the host's file system belongs to a session: the lines are socket pairs, the overlays unnamed files,
-    and what QEMU prints comes through a pipe.
-    """
+    """QEMU from start to end. `watch` ends every wait; `console`, `line` and `qmp` are its lines."""
 
     def __init__(
         self,
-        binary: str,
-        spec: MachineSpec,
-        parts: Parts,
-        accel: str,
-        overlays: Overlays,
+        qemu: Qemu,
         *,
         symbols: Symbols,
         journal: Journal,
         log: Path | None,
         ready: Callable[[str], None],
-        load: str = "",
     ) -> None:
-        """Start QEMU; `load` names a snapshot to begin with, `ready(doing)` guards the agent's line.
+        """Take over a QEMU that was just started, its end included; `ready(doing)` guards the agent's line.
 
-        HostError: there is no QEMU. MachineError: it does not start, with its own words. The caller owns `overlays`.
+        MachineError: it does not come up, with its own words.
         """
         self.watch = Watch()
-        self.overlays = overlays
-        self._journal = journal
+        self._qemu = qemu
         self._words = b""
         self._status: int | None = None
         self._shutdown = ""
         self._gone = threading.Event()
-        self._dump = os.memfd_create("pmemsave")
-        self._near = {name: socket.socketpair() for name in ("qmp", "console", "agent")}
-        wiring = options.Wiring(
-            **{name: far.fileno() for name, (_, far) in self._near.items()},
-            root=overlays.root.fileno(),
-            swap=None if overlays.swap is None else overlays.swap.fileno(),
-        )
-        self.options = [
-            *options.hardware(spec, accel),
-            *options.confinement(),
-            *options.boot(spec, parts),
-            *options.disks(spec, parts, wiring),
-            *options.lines(wiring),
-        ]
-        if load:
-            self.options.append(options.Option("-loadvm", load, "begin where the snapshot was taken"))
-        self.console = Console(self.watch, journal, symbols, loop().events.call_later, log)
-        self.line = Line(self._near["agent"][0], self.watch, journal, ready, self.console.tail)
-        self.qmp = Qmp(self.watch, journal, self._on_event)
+        self._closed = False
         try:
-            self._start(options.command(require(binary, "qemu-system-x86"), self.options))
+            self.console = Console(self.watch, journal, symbols, loop().events.call_later, log)
+        except BaseException:  # a log that cannot be written
+            qemu.kill()
+            qemu.close()
+            raise
+        self.line = Line(qemu.near["agent"], self.watch, journal, ready, self.console.tail)
+        self.qmp = Qmp(self.watch, journal, self._on_event)
+        journal.record("command", argv=qemu.argv, cwd="", seconds=0.0, returncode=None)
+        try:
+            self._open()
         except BaseException:
             self.close()
             raise
 
-    def _start(self, argv: list[str]) -> None:
-        # setpriv rather than a function between fork and exec: this process has threads, whose locks the child would
-        # inherit. A process group of its own keeps the terminal's Ctrl-C away from QEMU: the lab ends it.
-        argv = [require("setpriv", "util-linux"), "--pdeathsig", "KILL", "--", *argv]
-        self._journal.record("command", argv=argv, cwd="", seconds=0.0, returncode=None)
-        far = [end for _, end in self._near.values()]
-        files = [file.fileno() for file in (self.overlays.root, self.overlays.swap) if file is not None]
-        numbers = [*(end.fileno() for end in far), *files, self._dump]
-        loop().call(self._spawn, argv, numbers)
-        for end in far:
-            end.close()
+    def _open(self) -> None:
+        loop().call(self._listen)
         try:
-            loop().run(self.qmp.connect(self._near["qmp"][0]), START_SECONDS)
+            loop().run(self.qmp.connect(self._qemu.near["qmp"]), START_SECONDS)
         except TimeoutError as error:
             raise MachineError(f"QEMU does not answer within {START_SECONDS:g} s", seen=self.words()) from error
         except Exception as error:
             otherwise = MachineError(f"no QMP ({error})", doing="starting QEMU", seen=self.words())
             raise self.watch.verdict(otherwise) from error
 
-    def _spawn(self, argv: list[str], numbers: list[int]) -> None:
-        self._process = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            pass_fds=numbers,
-            process_group=0,
-        )
-        self._pidfd = os.pidfd_open(self._process.pid)
-        assert self._process.stdout is not None
-        os.set_blocking(self._process.stdout.fileno(), False)
-        self._near["console"][0].setblocking(False)
-        events = loop().events
-        events.add_reader(self._near["console"][0], self._read_console)
-        events.add_reader(self._near["agent"][0], self.line.receive)
-        events.add_reader(self._process.stdout, self._read_words)
-        events.add_reader(self._pidfd, self._ended)
+    def _listen(self) -> None:
+        events, qemu = loop().events, self._qemu
+        qemu.near["console"].setblocking(False)
+        events.add_reader(qemu.near["console"], self._read_console)
+        events.add_reader(qemu.near["agent"], self.line.receive)
+        events.add_reader(qemu.words, self._read_words)
+        events.add_reader(qemu.gone, self._ended)
 
     @property
     def pid(self) -> int:
-        """QEMU's process id."""
-        return self._process.pid
+        """QEMU's process id, on its host."""
+        return self._qemu.pid
+
+    @property
+    def disks(self) -> list[str]:
+        """The block nodes that have an overlay."""
+        return self._qemu.disks
 
     @property
     def ended(self) -> bool:
@@ -154,8 +112,9 @@ class Session:
 
         Bytes to the guest that it never read would reach the restored one: then the agent's line is made anew.
         """
+        unread = self._qemu.settle()
         loop().call(self._forget, why)
-        if _unread(self._near["agent"][0]):
+        if unread:
             self._renew_agent_line()
 
     def _forget(self, why: str) -> None:
@@ -166,16 +125,15 @@ class Session:
             self.watch.forget()
 
     def _renew_agent_line(self) -> None:
-        near, far = socket.socketpair()
-        with far:
-            self.qmp.give("agent-line", far.fileno())
-        backend = {"addr": {"type": "fd", "data": {"str": "agent-line"}}, "server": False}
+        near = self._qemu.offer_agent_line()
+        self.qmp.execute("getfd", {"fdname": AGENT_LINE})
+        backend = {"addr": {"type": "fd", "data": {"str": AGENT_LINE}}, "server": False}
         self.qmp.execute("chardev-change", {"id": "agent", "backend": {"type": "socket", "data": backend}})
 
         def take() -> None:
-            loop().events.remove_reader(self._near["agent"][0])
-            self._near["agent"][0].close()
-            self._near["agent"] = (near, self._near["agent"][1])
+            loop().events.remove_reader(self._qemu.near["agent"])
+            self._qemu.near["agent"].close()
+            self._qemu.near["agent"] = near
             self.line.use(near)
             loop().events.add_reader(near, self.line.receive)
 
@@ -183,75 +141,70 @@ class Session:
 
     def memory(self, address: int, size: int) -> bytes:
         """Return guest-physical memory, by way of a file that has no name."""
-        self.qmp.execute(
-            "pmemsave", {"val": address, "size": size, "filename": options.DUMP.format(self._dump)}, START_SECONDS
-        )
-        return os.pread(self._dump, size, 0)
+        self.qmp.execute("pmemsave", {"val": address, "size": size, "filename": self._qemu.dump}, START_SECONDS)
+        return self._qemu.read_dump(size)
 
-    def quit(self) -> None:
-        """Let QEMU end by itself, so that it writes out what it holds of the overlays."""
+    def swap_contents(self, offset: int, size: int) -> bytes:
+        """Return what is on the swap disk, within 64 KiB; the guest must be stopped."""
+        return self._qemu.read_swap(offset, size)
+
+    def quit(self) -> Qemu:
+        """Let QEMU end by itself, so that it writes out what it holds of the overlays, and return it."""
         with contextlib.suppress(MachineError, GuestFault):
             self.qmp.execute("quit")
         if not self._gone.wait(END_SECONDS):
             raise MachineError("QEMU does not end", doing="quitting QEMU", seen=self.words())
+        return self._qemu
 
     def close(self) -> None:
-        """Kill QEMU if it still runs, and let everything go; may be called twice, and on one that never started."""
-        if hasattr(self, "_pidfd"):
+        """Kill QEMU if it still runs, and let everything go; may be called twice."""
+        if not self._closed:
+            self._closed = True
             if not self._gone.is_set():
-                with contextlib.suppress(ProcessLookupError):
-                    signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-            self._gone.wait(KILLED_SECONDS)
-        loop().call(self._let_go)
+                self._qemu.kill()
+                self._gone.wait(KILLED_SECONDS)
+            loop().call(self._let_go)
+            self._qemu.close()
 
     def _let_go(self) -> None:
-        if self._dump < 0:
-            return
         events = loop().events
-        for near, far in self._near.values():
-            events.remove_reader(near) if near.fileno() >= 0 else None
-            near.close()
-            far.close()
-        if hasattr(self, "_pidfd"):
-            assert self._process.stdout is not None
-            events.remove_reader(self._process.stdout)
-            self._process.stdout.close()
-            os.close(self._pidfd)
-        os.close(self._dump)
-        self._dump = -1
+        for end in self._qemu.near.values():
+            events.remove_reader(end) if end.fileno() >= 0 else None
+        events.remove_reader(self._qemu.words)
+        events.remove_reader(self._qemu.gone)
         self.console.close()
 
     def _read_console(self) -> None:
         with contextlib.suppress(BlockingIOError, ConnectionError):
-            data = self._near["console"][0].recv(65536)
+            data = self._qemu.near["console"].recv(65536)
             if data:
                 self.console.feed(data)
             else:
-                loop().events.remove_reader(self._near["console"][0])
+                loop().events.remove_reader(self._qemu.near["console"])
 
     def _read_words(self) -> None:
-        assert self._process.stdout is not None
-        data = self._process.stdout.read()
-        if data:
-            self._words = (self._words + data)[-65536:]
-        elif data == b"":
-            loop().events.remove_reader(self._process.stdout)
+        with contextlib.suppress(BlockingIOError):
+            data = os.read(self._qemu.words, 65536)
+            if data:
+                self._words = (self._words + data)[-65536:]
+            else:
+                loop().events.remove_reader(self._qemu.words)
 
     def _drain(self) -> None:
         with contextlib.suppress(BlockingIOError, ConnectionError):
-            while data := self._near["console"][0].recv(65536):
+            while data := self._qemu.near["console"].recv(65536):
                 self.console.feed(data)
         self.line.receive()
 
     def _ended(self) -> None:
-        loop().events.remove_reader(self._pidfd)
+        loop().events.remove_reader(self._qemu.gone)
         self.watch.expect()
         self._obituary = asyncio.ensure_future(self._write_obituary())
 
     async def _write_obituary(self) -> None:
         """Read what QEMU left behind, and only then say why it is gone."""
         try:
-            self._status = self._process.wait()
+            self._status = self._qemu.reap()
             self._drain()
             self._read_words()
             self.console.finish()
@@ -261,7 +214,10 @@ class Session:
             self._gone.set()
 
     def _why_ended(self) -> LabError:
-        doing = f"watching QEMU (pid {self.pid})"
+        lost = self._qemu.lost()
+        if lost is not None:
+            return lost
+        doing = f"watching QEMU (pid {self.pid}{self._qemu.where})"
         if self._status == 0 and self._shutdown in ("", "guest-reset", "guest-shutdown", "guest-panic"):
             return GuestReset(
                 f"the guest ended the machine ({self._shutdown or 'no reason given'}) and did not say why",
@@ -287,9 +243,3 @@ class Session:
                     hint="free some space, or set KVMD_LAB_CACHE to a folder on another disk",
                 )
             )
-
-
-def _unread(end: socket.socket) -> int:
-    count = array.array("i", [0])
-    fcntl.ioctl(end, termios.TIOCOUTQ, count)
-    return count[0]

@@ -1,0 +1,221 @@
+"""One QEMU process: with its lines and its private disks, and gone without a trace.
+
+`Qemu` is what a session needs of it, wherever it runs; `LocalQemu` runs on this host.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import termios
+from pathlib import Path
+from typing import Protocol
+
+from lab.errors import LabError, MachineError
+from lab.machine import options, qcow2, snapshots
+from lab.machine.disks import Overlays
+from lab.machine.loop import loop
+from lab.machine.spec import MachineSpec, Parts
+from lab.process import require
+
+LINES = ("qmp", "console", "agent")
+AGENT_LINE = "agent-line"
+
+
+class Qemu(Protocol):
+    """A QEMU with the near ends of its lines in this process, wherever it runs itself.
+
+    `pid` is its number there and `where` says for people where that is (empty: here). `argv` is its command line,
+    `disks` the block nodes that have an overlay, `dump` what it calls the file for pmemsave. `words` (a descriptor that
+    does not block) brings what it prints; `gone` becomes readable when it has ended, and all that it said is at the
+    near ends by then.
+    """
+
+    near: dict[str, socket.socket]
+    pid: int
+    where: str
+    argv: list[str]
+    disks: list[str]
+    dump: str
+
+    @property
+    def words(self) -> int:
+        """The descriptor of what it prints."""
+
+    @property
+    def gone(self) -> int:
+        """The descriptor that tells of its end."""
+
+    def reap(self) -> int | None:
+        """Return the exit status of one that has ended (negative: a signal), None if that can't be known."""
+
+    def lost(self) -> LabError | None:
+        """Return why nothing can be known of it any more, if that is so."""
+
+    def settle(self) -> bool:
+        """Bring all that a stopped guest has said to the near ends; tell whether it left bytes to it unread."""
+
+    def offer_agent_line(self) -> socket.socket:
+        """Return the near end of a new line for the agent; the far end is there for QMP's `getfd`."""
+
+    def read_dump(self, size: int) -> bytes:
+        """Return the first bytes of the file for pmemsave."""
+
+    def read_swap(self, offset: int, size: int) -> bytes:
+        """Return what is on the swap disk, within 64 KiB; QEMU must not be writing."""
+
+    def save(self, made_of: snapshots.Manifest, entry: Path) -> None:
+        """Keep the disks of one that has ended as a snapshot; `entry` is a folder of its host."""
+
+    def kill(self) -> None:
+        """Kill it, if it still runs; `gone` tells when that is done."""
+
+    def close(self) -> None:
+        """Let its lines and disks go; may be called twice."""
+
+
+class LocalQemu:
+    """A child of this process's loop thread.
+
+    No name on the host's file system belongs to it: the lines are socket pairs, the overlays unnamed files, and what
+    QEMU prints comes through a pipe.
+    """
+
+    where = ""
+
+    def __init__(
+        self, binary: str, spec: MachineSpec, parts: Parts, accel: str, overlays: Overlays, load: str = ""
+    ) -> None:
+        """Start it, with overlays that are its own now and `load`, a snapshot's name. HostError: there is no QEMU."""
+        self.disks = overlays.names
+        self._overlays = overlays
+        self._parts = parts
+        self._process: subprocess.Popen[bytes] | None = None
+        self._dump = os.memfd_create("pmemsave")
+        self.dump = options.DUMP.format(self._dump)
+        pairs = {name: socket.socketpair() for name in LINES}
+        self.near = {name: near for name, (near, _) in pairs.items()}
+        far = {name: end.fileno() for name, (_, end) in pairs.items()}
+        root, swap = overlays.root.fileno(), None if overlays.swap is None else overlays.swap.fileno()
+        wiring = options.Wiring(**far, root=root, swap=swap)
+        chosen = [
+            *options.hardware(spec, accel),
+            *options.confinement(),
+            *options.boot(spec, parts),
+            *options.disks(spec, parts, wiring),
+            *options.lines(wiring),
+        ]
+        if load:
+            chosen.append(options.Option("-loadvm", load, "begin where the snapshot was taken"))
+        try:
+            # setpriv rather than a function between fork and exec: this process has threads, whose locks the child
+            # would inherit.
+            words = options.command(require(binary, "qemu-system-x86"), chosen)
+            self.argv = [require("setpriv", "util-linux"), "--pdeathsig", "KILL", "--", *words]
+            files = [root, *([] if swap is None else [swap]), self._dump]
+            loop().call(self._spawn, [*far.values(), *files])
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            for _, end in pairs.values():
+                end.close()
+
+    def _spawn(self, numbers: list[int]) -> None:
+        """Start QEMU in a process group of its own, away from the terminal's Ctrl-C: the lab ends it."""
+        self._process = subprocess.Popen(
+            self.argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=numbers,
+            process_group=0,
+        )
+        self.pid = self._process.pid
+        self._pidfd = os.pidfd_open(self.pid)
+        os.set_blocking(self.words, False)
+
+    @property
+    def words(self) -> int:
+        """The descriptor of what it prints."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        return self._process.stdout.fileno()
+
+    @property
+    def gone(self) -> int:
+        """The descriptor that tells of its end."""
+        return self._pidfd
+
+    def reap(self) -> int | None:
+        """Return the exit status."""
+        return None if self._process is None else self._process.wait()
+
+    def lost(self) -> LabError | None:
+        """Return None: nothing is between it and us."""
+        return None
+
+    def settle(self) -> bool:
+        """Tell whether bytes to the agent were left unread; what was said is at the near ends by itself."""
+        count = array.array("i", [0])
+        fcntl.ioctl(self.near["agent"], termios.TIOCOUTQ, count)
+        return count[0] > 0
+
+    def offer_agent_line(self) -> socket.socket:
+        """Make a new line and send its far end over the QMP line: between two messages a blank is allowed."""
+        near, far = socket.socketpair()
+
+        def send() -> None:
+            with contextlib.suppress(OSError):  # a QEMU that has just ended: the next command tells
+                socket.send_fds(self.near["qmp"], [b" "], [far.fileno()])
+
+        with far:
+            loop().call(send)
+        return near
+
+    def read_dump(self, size: int) -> bytes:
+        """Return the first bytes of the file for pmemsave."""
+        return os.pread(self._dump, size, 0)
+
+    def read_swap(self, offset: int, size: int) -> bytes:
+        """Return what is on the swap disk; MachineError: it has none."""
+        if self._overlays.swap is None:
+            raise MachineError("the machine has no swap disk", doing="reading the swap disk")
+        found = qcow2.read(self._overlays.swap, offset, size)
+        if found is not None:
+            return found
+        if self._parts.swap is None:
+            return bytes(size)
+        with self._parts.swap.open("rb") as image:
+            image.seek(offset)
+            return image.read(size)
+
+    def save(self, made_of: snapshots.Manifest, entry: Path) -> None:
+        """Write the overlays, and what they were made of, into a folder of the cache."""
+        self._overlays.save(entry)
+        snapshots.describe(entry, made_of)
+
+    def kill(self) -> None:
+        """Kill it."""
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Let everything go."""
+        if self._dump < 0:
+            return
+        os.close(self._dump)
+        self._dump = -1
+        for end in self.near.values():
+            end.close()
+        self._overlays.close()
+        if self._process is not None:
+            assert self._process.stdout is not None
+            self._process.stdout.close()
+            os.close(self._pidfd)
