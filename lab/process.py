@@ -24,6 +24,7 @@ HEARTBEAT = 0.2  # seconds
 CORES = os.sched_getaffinity(0)  # before a process of several settles on one of them
 LineWatch = Callable[[str], None]
 
+_SYSTEM_FOLDERS = "/usr/sbin:/sbin"  # not in the PATH of Debian's ordinary users
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -34,11 +35,16 @@ def die_with_parent() -> None:
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def require(tool: str, package: str) -> str:
+def find_tool(tool: str) -> str | None:
+    """Return the path of a host tool, or None; what only root has in its PATH is found as well."""
+    return shutil.which(tool, path=os.pathsep.join((os.environ.get("PATH", ""), _SYSTEM_FOLDERS)))
+
+
+def require(tool: str, package: str, doing: str = "") -> str:
     """Return the path of a host tool; a missing one is a HostError that names Debian's package."""
-    found = shutil.which(tool)
+    found = find_tool(tool)
     if found is None:
-        raise HostError(f"{tool} is not installed", hint=f"apt-get install {package}")
+        raise HostError(f"{tool} is not installed", doing=doing, hint=f"apt-get install {package}")
     return found
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,9 +9,9 @@ import msgspec
 
 from lab.errors import HostError
 from lab.journal import Journal
-from lab.process import run
+from lab.process import require, run
 
-_SYSTEM_FOLDERS = "/usr/sbin:/sbin"  # not in the PATH of Debian's ordinary users
+_DOING = "making the guest's disks"
 _TIMEOUT = 60.0  # seconds; each tool takes a fraction of one
 
 
@@ -50,26 +48,19 @@ class Tools(msgspec.Struct, frozen=True):
         )
         if status != 0:
             name = Path(argv[0]).name
-            raise HostError(f"{name} ended with status {status}", doing="making the guest's disks", log=self.log)
+            raise HostError(f"{name} ended with status {status}", doing=_DOING, log=self.log)
         return lines
 
 
 def find(cc: str, log: Path, journal: Journal) -> Tools:
     """Return the tools with their versions; a missing one is a HostError that names Debian's package."""
     tools = Tools(
-        cc=_require(cc, "gcc" if "/" in cc else cc),
-        mke2fs=_require("mke2fs", "e2fsprogs"),
-        debugfs=_require("debugfs", "e2fsprogs"),
-        e2fsck=_require("e2fsck", "e2fsprogs"),
+        cc=require(cc, "gcc" if "/" in cc else cc, _DOING),
+        mke2fs=require("mke2fs", "e2fsprogs", _DOING),
+        debugfs=require("debugfs", "e2fsprogs", _DOING),
+        e2fsck=require("e2fsck", "e2fsprogs", _DOING),
         log=log,
         journal=journal,
     )
     lines = tools.do([tools.cc, "--version"]) + tools.do([tools.mke2fs, "-V"])
     return msgspec.structs.replace(tools, version="\n".join(lines))
-
-
-def _require(tool: str, package: str) -> str:
-    found = shutil.which(tool, path=os.pathsep.join((os.environ.get("PATH", ""), _SYSTEM_FOLDERS)))
-    if found is None:
-        raise HostError(f"{tool} is not installed", doing="making the guest's disks", hint=f"apt-get install {package}")
-    return found
