@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 
 import msgspec
 
+from lab.process import find_tool
 from lab.settings import Settings
 from lab.source import Package, choose, packages
 from lab.source.choice import EMBEDDED
@@ -44,17 +44,26 @@ EMBEDDED_TOOLS = (
 BROWSER = (("chromium", "--version", "chromium"),)
 
 
-def examine(settings: Settings | None = None, *, embedded: bool | None = None, browser: bool = False) -> list[Check]:
+# What the tests of other hosts are made with.
+SERVER = (("sshd", "-V", "openssh-server"),)
+
+
+def examine(
+    settings: Settings | None = None, *, embedded: bool | None = None, browser: bool = False, serving: bool = False
+) -> list[Check]:
     """Look at every tool that some stage needs.
 
     `embedded`: also at what the distribution's own kernel source takes; None: only when that is what would be built.
-    `browser`: also at what only the project's own tests take.
+    `browser`: also at what only the project's own tests take. `serving`: at what a host needs that others send their
+    trees to.
     """
     settings = settings or Settings.from_environment()
+    if serving:
+        embedded = False
     if embedded is None:
         embedded = choose(settings).name == EMBEDDED
     own = ((settings.cc, "--version", _package_of(settings.cc)), (settings.qemu, "--version", "qemu-system-x86"))
-    more = (*(EMBEDDED_TOOLS if embedded else ()), *(BROWSER if browser else ()))
+    more = (*(EMBEDDED_TOOLS if embedded or serving else ()), *((*BROWSER, *SERVER) if browser else ()))
     checks = [_check(*tool) for tool in (*own, *TOOLS, *more)]
     return [*checks, *(_check_source(package) for package in packages() if embedded)]
 
@@ -69,8 +78,9 @@ def _package_of(cc: str) -> str:
 
 
 def _check(tool: str, argument: str, package: str) -> Check:
-    if shutil.which(tool) is None:
+    path = find_tool(tool)
+    if path is None:
         return Check(tool, found=False, detail=f"in the package {package}", package=package)
-    done = subprocess.run([tool, argument], capture_output=True, text=True, check=False)
+    done = subprocess.run([path, argument], capture_output=True, text=True, check=False)
     lines = (done.stdout or done.stderr).splitlines()
     return Check(tool, found=True, detail=lines[0] if lines else "", package=package)

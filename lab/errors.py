@@ -8,6 +8,7 @@
     |-- InfraError       8      the host, the network, QEMU
     |   |-- HostError           a missing tool, a full disk, a read-only cache
     |   |-- DownloadError 3     no mirror gave the file
+    |   |-- RemoteError         another host cannot be reached, refuses us, or is lost
     |   `-- MachineError        QEMU died, does not answer, or refuses a command
     `-- SubjectError     10     the kernel under test
         |-- CompileError 6      the compiler or linker failed on the ported tree
@@ -109,6 +110,10 @@ class DownloadError(InfraError):
     """No mirror gave the file that was asked for."""
 
     exit_code = 3
+
+
+class RemoteError(InfraError):
+    """Another host cannot be reached, refuses us, or the connection to it is lost."""
 
 
 class MachineError(InfraError):

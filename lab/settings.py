@@ -19,7 +19,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Folders are absolute; `mirrors` are base addresses without a final slash; `jobs` is make's -j.
 
     `ledger` is the folder of another ledger than the project's own, with its fragments in `config/`. `patience` is how
-    long to wait for the guest at most, in seconds, whatever a scenario's own deadlines are.
+    long to wait for the guest at most, in seconds, whatever a scenario's own deadlines are. `host` is another host that
+    does what needs a compiler or QEMU, as ssh://user@box:port, and with `accept_new_host_key` its key may be new to us.
     """
 
     cache: Path
@@ -31,6 +32,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     qemu: str = "qemu-system-i386"
     jobs: int = 2
     patience: float = math.inf
+    host: str | None = None
+    accept_new_host_key: bool = False
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -58,4 +61,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             qemu=environment.get("KVMD_LAB_QEMU") or "qemu-system-i386",
             jobs=int(jobs) if jobs else (os.cpu_count() or 1) + 1,
             patience=float(patience) if patience else math.inf,
+            host=environment.get("KVMD_LAB_HOST") or None,
         )
+
+    def at(self, host: str | None, *, accept_new_key: bool = False) -> Settings:
+        """Return these settings with another host, if one is given."""
+        accept = accept_new_key or self.accept_new_host_key
+        return msgspec.structs.replace(self, host=host or self.host, accept_new_host_key=accept)

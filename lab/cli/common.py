@@ -35,6 +35,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON value and n
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")]
 Cpus = Annotated[int | None, typer.Option("--cpus", metavar="N", help="Processors (default: what suits the kernel).")]
 Ram = Annotated[int | None, typer.Option("--ram", metavar="MIB", help="The guest's memory.")]
+RemoteHost = Annotated[
+    str | None, typer.Option("--host", metavar="SSH", help="Do it on another host: ssh://user@box:port.")
+]
+NewKey = Annotated[bool, typer.Option("--accept-new-host-key", help="If its key is not known, store it and go on.")]
 Swap = Annotated[int | None, typer.Option("--swap", metavar="MIB", help="Its swap disk.")]
 
 
@@ -65,15 +69,18 @@ def subject(
 
 
 @contextmanager
-def bench(of: Subject, *, quiet: bool = False, run: Path | None = None) -> Iterator[Workbench]:
-    """Open a workbench whose stages are told on standard error, unless `quiet`."""
+def bench(
+    of: Subject, *, quiet: bool = False, run: Path | None = None, host: str | None = None, new_key: bool = False
+) -> Iterator[Workbench]:
+    """Open a workbench, maybe on another host; its stages are told on standard error, unless `quiet`."""
     from lab.report.lines import tell
     from lab.scenario.workbench import Workbench
 
     with Journal(None if run is None else run / "journal.jsonl") as journal:
         if not quiet:
             journal.listen(tell(sys.stderr))
-        with Workbench(of, Settings.from_environment(), journal, run) as opened:
+        settings = Settings.from_environment().at(host, accept_new_key=new_key)
+        with Workbench(of, settings, journal, run) as opened:
             yield opened
 
 
@@ -83,6 +90,11 @@ def say(value: Any, *, as_json: bool, text: str = "") -> None:
         print(msgspec.json.format(msgspec.json.encode(value, enc_hook=str)).decode())  # noqa: T201
     elif text:
         print(text)  # noqa: T201
+
+
+def host_options(host: str | None, *, new_key: bool) -> list[str]:
+    """Return pytest's options for another host."""
+    return [*([f"--host={host}"] if host else []), *(["--accept-new-host-key"] if new_key else [])]
 
 
 def dimensions(cpus: int | None, ram: int | None, swap: int | None) -> dict[str, int]:

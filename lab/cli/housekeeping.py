@@ -21,13 +21,14 @@ def register(app: typer.Typer) -> None:
 def doctor(
     missing: Annotated[bool, typer.Option(help="Print only the names of the missing packages.")] = False,
     embedded: Annotated[bool, typer.Option(help="Also what the distribution's own kernel source takes.")] = False,
-    browser: Annotated[bool, typer.Option(help="Also the browser that the tests look at pages with.")] = False,
+    browser: Annotated[bool, typer.Option(help="Also what only the tests need: a browser, an SSH server.")] = False,
+    serving: Annotated[bool, typer.Option(help="What a host needs that others use with --host.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Say whether this host has all the tools, and what to install."""
     from lab.doctor import examine
 
-    checks = examine(embedded=embedded or None, browser=browser)
+    checks = examine(embedded=embedded or None, browser=browser, serving=serving)
     packages = sorted({check.package for check in checks if not check.found})
     if missing:
         common.say(packages, as_json=as_json, text=" ".join(packages))

@@ -9,7 +9,22 @@ from typing import Annotated, Literal
 import typer
 
 from lab.cli import common
-from lab.cli.common import AsJson, Built, Changed, Compiler, Cpus, Defect, DryRun, KernelName, Name, Ram, Swap, TreePath
+from lab.cli.common import (
+    AsJson,
+    Built,
+    Changed,
+    Compiler,
+    Cpus,
+    Defect,
+    DryRun,
+    KernelName,
+    Name,
+    NewKey,
+    Ram,
+    RemoteHost,
+    Swap,
+    TreePath,
+)
 
 DEMO = ("tour",)
 
@@ -28,6 +43,8 @@ def boot(
     swap: Swap = None,
     cc: Compiler = None,
     accept_changed: Changed = False,
+    host: RemoteHost = None,
+    new_key: NewKey = False,
     as_json: AsJson = False,
     dry_run: DryRun = False,
 ) -> None:
@@ -36,7 +53,8 @@ def boot(
 
     from lab.machine.machine import Machine
 
-    with common.bench(common.subject(name, tree, cc=cc, accept_changed=accept_changed), quiet=as_json) as bench:
+    chosen = common.subject(name, tree, cc=cc, accept_changed=accept_changed)
+    with common.bench(chosen, quiet=as_json, host=host, new_key=new_key) as bench:
         setup = bench.setup(bench.spec(**common.dimensions(cpus, ram, swap)))
         if dry_run:
             machine = Machine(**setup)
@@ -58,13 +76,15 @@ def shell(
     ram: Ram = None,
     swap: Swap = None,
     control: Defect = None,
+    host: RemoteHost = None,
+    new_key: NewKey = False,
 ) -> None:
     """Boot a kernel and give a Python prompt with `machine`, `agent`, `worker` and `kvmd` at hand."""
     import code
 
     from lab.scenario.kvmd import Kvmd
 
-    with common.bench(common.subject(name, tree, control=control)) as bench:
+    with common.bench(common.subject(name, tree, control=control), host=host, new_key=new_key) as bench:
         machine = bench.machine(bench.spec(**common.dimensions(cpus, ram, swap)))
         machine.swapon()
         worker = machine.agent.spawn()
@@ -94,6 +114,8 @@ def run(
         bool, typer.Option("--samples", help="Sample memory and swap all the time, for the report.")
     ] = False,
     accept_changed: Changed = False,
+    host: RemoteHost = None,
+    new_key: NewKey = False,
     listing: Annotated[bool, typer.Option("--list", help="List the scenarios.")] = False,
     as_json: AsJson = False,
     dry_run: DryRun = False,
@@ -108,7 +130,7 @@ def run(
         return
     given = {"--cpus": cpus, "--ram": ram, "--swap": swap, "--seed": seed, "--seeds": seeds}
     options = [f"{option}={value}" for option, value in given.items() if value is not None]
-    options += ["--samples"] if samples else []
+    options += [*(["--samples"] if samples else []), *common.host_options(host, new_key=new_key)]
     chosen = common.subject(kernel, tree, cc=cc, accept_changed=accept_changed, control=control, built=built)
     view: Literal["none", "pytest"] = "none" if as_json else "pytest"
     result = run_scenarios(chosen, scenario or (), options, view=view, workers=workers)
@@ -116,7 +138,13 @@ def run(
     raise SystemExit(result.outcome.exit_code)
 
 
-def demo(kernel: KernelName = None, tree: TreePath = None, cpus: Cpus = None) -> None:
+def demo(
+    kernel: KernelName = None,
+    tree: TreePath = None,
+    cpus: Cpus = None,
+    host: RemoteHost = None,
+    new_key: NewKey = False,
+) -> None:
     """Run the whole road: port, build, boot, put under swap pressure, judge; and tell what happens.
 
     It runs one scenario, the tour, and leaves a page that shows it; `run` takes all.
@@ -125,7 +153,8 @@ def demo(kernel: KernelName = None, tree: TreePath = None, cpus: Cpus = None) ->
     from lab.scenario.session import run_scenarios
 
     chosen = common.subject(kernel, tree)
-    result = run_scenarios(chosen, DEMO, [*([f"--cpus={cpus}"] if cpus else []), "--samples"], view="live")
+    options = [*([f"--cpus={cpus}"] if cpus else []), "--samples", *common.host_options(host, new_key=new_key)]
+    result = run_scenarios(chosen, DEMO, options, view="live")
     print(f"its page, for a browser: {leave(result.folder)}")  # noqa: T201
     raise SystemExit(result.outcome.exit_code)
 

@@ -9,7 +9,20 @@ from typing import Annotated
 import typer
 
 from lab.cli import common
-from lab.cli.common import AsJson, Changed, Compiler, DryRun, Fragments, Name, Patches, Pin, Smp, TreePath
+from lab.cli.common import (
+    AsJson,
+    Changed,
+    Compiler,
+    DryRun,
+    Fragments,
+    Name,
+    NewKey,
+    Patches,
+    Pin,
+    RemoteHost,
+    Smp,
+    TreePath,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -95,6 +108,8 @@ def build(
     patch: Patches = None,
     sha256: Pin = None,
     accept_changed: Changed = False,
+    host: RemoteHost = None,
+    new_key: NewKey = False,
     as_json: AsJson = False,
     dry_run: DryRun = False,
 ) -> None:
@@ -102,7 +117,7 @@ def build(
     wanted = common.subject(
         name, tree, sha256=sha256, accept_changed=accept_changed, cc=cc, fragments=fragment, patches=patch
     )
-    with common.bench(wanted, quiet=as_json) as bench:
+    with common.bench(wanted, quiet=as_json, host=host, new_key=new_key) as bench:
         variant = "smp" if smp else "up"
         if dry_run:
             common.say(bench.plan(variant), as_json=as_json, text=f"would build {bench.plan(variant)}")

@@ -58,6 +58,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--seeds", metavar="N", type=int, default=1, help="run each seeded test with N seeds from --seed on"
     )
     group.addoption("--samples", action="store_true", help="record memory and swap all the time (costs a little)")
+    group.addoption("--host", metavar="SSH", help="do it on another host: ssh://user@box:port")
+    group.addoption("--accept-new-host-key", action="store_true", help="if its key is not known, store it and go on")
     group.addoption("--run-folder", metavar="PATH", type=Path, help="where journal and console logs go")
 
 
@@ -174,9 +176,11 @@ def _first_line(item: pytest.Item) -> str:
 
 
 @pytest.fixture(scope="session")
-def lab_settings() -> Settings:
-    """The settings of the environment."""
-    return Settings.from_environment()
+def lab_settings(pytestconfig: pytest.Config) -> Settings:
+    """The settings of the environment, with the host that the command line names."""
+    return Settings.from_environment().at(
+        pytestconfig.getoption("--host"), accept_new_key=pytestconfig.getoption("--accept-new-host-key")
+    )
 
 
 @pytest.fixture(scope="session")

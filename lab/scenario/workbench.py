@@ -15,6 +15,7 @@ from lab.cache import Cache
 from lab.errors import LabError, UsageError
 from lab.journal import Journal
 from lab.scenario.subject import Subject
+from lab.scenario.where import where
 from lab.settings import Settings
 from lab.version import KernelVersion
 
@@ -35,11 +36,13 @@ class Workbench:
         self.journal = journal
         self.run = run
         self.cache = Cache(settings.cache)
+        self._where = where(settings, journal)
         self._tree: source.Tree | None = None
         self._failures: dict[str, LabError] = {}
         self._kernels: dict[str, build.Kernel] = {}
         self._machines: dict[MachineSpec, Machine] = {}
         self._open = ExitStack()
+        self._open.callback(self._where.close)
 
     def __enter__(self) -> Self:
         return self
@@ -90,7 +93,7 @@ class Workbench:
 
     def _kernel(self, variant: str) -> build.Kernel:
         if self._built is None:
-            return build.build(self.plan(variant), self.settings, self.journal)
+            return self.kernel_of(self.plan(variant))
         if variant == "smp" and not self._built.smp:
             raise UsageError(f"{self._built.bzimage.parent} is a kernel for one processor", hint="--cpus 1")
         return self._built
@@ -104,6 +107,10 @@ class Workbench:
         """The version of the subject's kernel."""
         built = self._built
         return self.tree().version if built is None else KernelVersion(built.version)
+
+    def kernel_of(self, plan: build.Plan) -> build.Kernel:
+        """Return the kernel that a plan describes, which may be another one than the subject's."""
+        return self._where.kernel(plan, self.journal)
 
     def plan(self, variant: str) -> build.Plan:
         """Return what `kernel` would build."""
@@ -120,7 +127,7 @@ class Workbench:
 
     def image(self, swap_mib: int) -> image.Image:
         """Return the guest's disks."""
-        return image.build(self.settings, self.cache, self.journal, swap_mib=swap_mib)
+        return self._where.image(self.journal, swap_mib)
 
     def spec(self, **given: Any) -> MachineSpec:
         """Return the machine that suits the subject's kernel, with the dimensions that are given."""
@@ -166,4 +173,5 @@ class Workbench:
             cache=self.cache,
             journal=self.journal,
             log=None if self.run is None else self.run / f"console-{len(self._machines)}.log",
+            host=self._where.host(),
         )

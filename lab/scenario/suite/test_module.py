@@ -33,7 +33,7 @@ def kernel(workbench: Workbench, machine_spec: MachineSpec) -> build.Kernel:
     """The kernel without kvmd, and kvmd's object beside it."""
     plan = workbench.plan("smp" if machine_spec.cpus > 1 else "up")
     plan = msgspec.structs.replace(plan, kvmd=False, fragments=(*plan.fragments, FRAGMENT))
-    return build.build(plan, workbench.settings, workbench.journal)
+    return workbench.kernel_of(plan)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ EXIT_CODES = {
     errors.UsageError: 2,
     errors.SourceError: 3,
     errors.DownloadError: 3,
+    errors.RemoteError: 8,
     errors.PortError: 4,
     errors.ConfigError: 5,
     errors.CompileError: 6,

@@ -1,0 +1,73 @@
+"""A host's key, held against the known_hosts files: unknown ones are refused or stored, changed ones always refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from paramiko import HostKeys, MissingHostKeyPolicy, PKey
+from paramiko.hostkeys import HostKeyEntry
+
+from lab.cache import host_trouble
+from lab.remote.address import Target
+from lab.remote.errors import HostKeyError
+
+
+class Policy(MissingHostKeyPolicy):
+    """What happens to a key that no file knows."""
+
+    def __init__(self, target: Target, *, accept: bool) -> None:
+        self._target = target
+        self._accept = accept
+
+    def missing_host_key(self, client: Any, hostname: str, key: PKey) -> None:  # noqa: ARG002 - paramiko's signature
+        """Store the key if new ones are accepted, otherwise raise a HostKeyError."""
+        if not self._accept:
+            raise HostKeyError(
+                f"its key is not known: {key.get_name()} {key.fingerprint}",
+                doing=f"connecting to {self._target}",
+                hint="compare it with what the host's owner says, then give --accept-new-host-key once",
+            )
+        store(self._target, key)
+
+
+def known(target: Target) -> dict[str, PKey]:
+    """Return the keys that are known for a host, by their kinds."""
+    found: dict[str, PKey] = {}
+    for path in target.known_hosts:
+        if path.is_file():
+            for kind, key in (HostKeys(str(path)).lookup(target.known_as) or {}).items():
+                found.setdefault(kind, key)
+    return found
+
+
+def check_revoked(target: Target, key: PKey) -> None:
+    """Raise a HostKeyError for a key that a file calls revoked; paramiko passes over those lines."""
+    for path in target.known_hosts:
+        text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+        if any(line.startswith("@revoked") and key.get_base64() in line.split() for line in text.splitlines()):
+            raise HostKeyError(f"its key is revoked, says {path}", doing=f"connecting to {target}")
+
+
+def store(target: Target, key: PKey) -> None:
+    """Append the key to the first of the host's files, of which nothing else changes; HostError if that can't be."""
+    path: Path = target.known_hosts[0]
+    line = f"{HostKeyEntry([target.known_as], key).to_line() or ''}".encode()
+    with host_trouble(f"storing the key of {target}"):
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with FileLock(path.with_name(f".{path.name}.lock")), path.open("ab+") as file:
+            file.seek(0)
+            before = file.read()
+            if line.strip() not in before.splitlines():
+                file.write((b"" if before.endswith(b"\n") or not before else b"\n") + line)
+
+
+def changed(target: Target, key: PKey, expected: PKey) -> HostKeyError:
+    """Return the error for a host that shows another key than the known one."""
+    files = ", ".join(str(path) for path in target.known_hosts if path.is_file())
+    return HostKeyError(
+        f"its key is {key.get_name()} {key.fingerprint}, but {expected.get_name()} {expected.fingerprint} is known",
+        doing=f"connecting to {target}",
+        hint=f"somebody may be in between. If the host was set up anew: ssh-keygen -R '{target.known_as}' ({files})",
+    )

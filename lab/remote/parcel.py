@@ -1,0 +1,76 @@
+"""What goes over once: the lab itself, and kernel trees, each packed and named by what is in it."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Any
+
+import msgspec
+
+from lab import resources
+from lab.cache import digest
+from lab.source import Tree, shape_of
+from lab.source.contents import scan
+
+TOP = "linux"  # the folder in a tree's tarball
+FOLDERS = ("images", "kernel-patches", "kvmd")
+
+
+class Parcel(msgspec.Struct, frozen=True):
+    """The project's files by their paths in a checkout.
+
+    `digest` covers paths and contents, `needs` names what they require of a virtual environment.
+    """
+
+    files: dict[str, Path]
+    digest: str
+    needs: str
+
+    def packed(self) -> IO[bytes]:
+        """Return them as a compressed tarball."""
+        sink = io.BytesIO()
+        with tarfile.open(fileobj=sink, mode="w:gz", compresslevel=6) as out:
+            for name, path in self.files.items():
+                out.add(path, name, recursive=False)
+        sink.seek(0)
+        return sink
+
+
+def own() -> Parcel:
+    """Return the files of the lab that runs here, from a checkout or from an installed package alike."""
+    files = dict(_below(resources.package(), "lab", but="data"))
+    for folder in FOLDERS:
+        files.update(_below(resources.folder(folder), folder))
+    files.update({name: resources.top_file(name) for name in resources.TOP_FILES})
+    files = dict(sorted(files.items()))
+    parts = [part for name, path in files.items() for part in (name, path.read_bytes())]
+    return Parcel(files, digest(*parts)[:32], digest(files["pyproject.toml"].read_bytes())[:16])
+
+
+def _below(root: Path, name: str, but: str = "") -> Iterator[tuple[str, Path]]:
+    for path in sorted(root.rglob("*")):
+        inside = path.relative_to(root)
+        if path.is_file() and "__pycache__" not in inside.parts and inside.parts[0] != but:
+            yield f"{name}/{inside.as_posix()}", path
+
+
+@contextmanager
+def packed_tree(tree: Tree, folder: Path) -> Iterator[Any]:
+    """Give a tarball of the part of a tree that counts, as an unnamed file in `folder`."""
+    shape = shape_of(tree.version)
+    files, links = scan(tree.path)
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryFile(dir=folder) as sink:
+        with tarfile.open(fileobj=sink, mode="w:gz", compresslevel=1) as out:
+            for path in sorted([*files, *links]):
+                name = os.fsdecode(path)
+                if shape is None or not shape.needed or shape.counts(name):
+                    out.add(tree.path / name, f"{TOP}/{name}", recursive=False)
+        sink.seek(0)
+        yield sink
