@@ -34,9 +34,9 @@ class Address(msgspec.Struct, frozen=True):
 class Target(msgspec.Struct, frozen=True, kw_only=True):
     """Where to connect and as whom.
 
-    `known_as` is the host's name in the files of `known_hosts`, of which the first takes new keys. `jumps` are the
-    hosts on the way, in their order; `proxy_command` is a program that makes the connection. `keys` are private key
-    files; with `only_these` no others are tried.
+    `known_as` is the host's name in the files of `known_hosts`, of which the first `own_files` are the user's, and the
+    first of these takes new keys. `jumps` are the hosts on the way, in their order; `proxy_command` is a program that
+    makes the connection. `keys` are private key files; with `only_these` no others are tried.
     """
 
     host: str
@@ -44,6 +44,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     port: int = PORT
     known_as: str = ""
     known_hosts: tuple[Path, ...] = ()
+    own_files: int = 0
     keys: tuple[Path, ...] = ()
     only_these: bool = False
     jumps: tuple[Address, ...] = ()
@@ -77,20 +78,25 @@ def resolve(address: Address, folder: Path | None = None) -> Target:
     host = str(said.get("hostname", address.host))
     port = address.port or int(said.get("port", PORT))
     name = host if port == PORT else f"[{host}]:{port}"
-    own = str(said.get("userknownhostsfile", f"{folder}/known_hosts {folder}/known_hosts2"))
-    everybodys = str(said.get("globalknownhostsfile", "/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2"))
+    own = _paths(said.get("userknownhostsfile", f"{folder}/known_hosts {folder}/known_hosts2"))
+    everybodys = _paths(said.get("globalknownhostsfile", "/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2"))
     jumps, command = str(said.get("proxyjump", "none")), str(said.get("proxycommand", "none"))
     return Target(
         host=host,
         user=address.user or str(said.get("user", getpass.getuser())),
         port=port,
         known_as=str(said.get("hostkeyalias", name)),
-        known_hosts=tuple(Path(word).expanduser() for word in f"{own} {everybodys}".split() if word != "none"),
+        known_hosts=own + everybodys,
+        own_files=len(own),
         keys=tuple(Path(name).expanduser() for name in said.get("identityfile", ())),
         only_these=str(said.get("identitiesonly", "no")).lower() == "yes",
         jumps=() if jumps.lower() == "none" else tuple(_jump(word) for word in jumps.split(",")),
         proxy_command="" if command.lower() == "none" else command,
     )
+
+
+def _paths(words: object) -> tuple[Path, ...]:
+    return tuple(Path(word).expanduser() for word in str(words).split() if word != "none")
 
 
 def _lookup(host: str, config: Path) -> dict[str, Any]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
 from paramiko import HostKeys, MissingHostKeyPolicy, PKey
 from paramiko.hostkeys import HostKeyEntry
 
@@ -52,11 +52,16 @@ def check_revoked(target: Target, key: PKey) -> None:
 
 def store(target: Target, key: PKey) -> None:
     """Append the key to the first of the host's files, of which nothing else changes; HostError if that can't be."""
+    if target.own_files == 0:
+        raise HostKeyError(
+            "its key is not known, and UserKnownHostsFile none leaves no place for it", doing=f"connecting to {target}"
+        )
     path: Path = target.known_hosts[0]
     line = f"{HostKeyEntry([target.known_as], key).to_line() or ''}".encode()
     with host_trouble(f"storing the key of {target}"):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with FileLock(path.with_name(f".{path.name}.lock")), path.open("ab+") as file:
+        with path.open("ab+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # several processes of one run may be at it
             file.seek(0)
             before = file.read()
             if line.strip() not in before.splitlines():

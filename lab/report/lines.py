@@ -9,10 +9,13 @@ from lab.journal import Listener
 # What each stage does, for somebody who sees it for the first time.
 TELLS = {
     "source": "find the kernel's source of 2000, check that it is whole and unchanged",
+    "remote": "set up the lab on the other host, once",
+    "send": "send it there, once",
     "port": "adapt it to today's compiler, record by record, and put kvmd in",
     "configure": "choose what goes into the kernel",
     "build": "compile and link it",
     "audit": "look whether the linked kernel holds what its sources declare",
+    "fetch": "bring what was made there back, once",
     "image": "compile the guest's programs, make its root and swap disks",
     "boot": "boot it in QEMU until the agent in the guest answers, take a snapshot",
     "restore": "put the machine back to that snapshot, so that each scenario begins alike",

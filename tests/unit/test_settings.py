@@ -32,6 +32,7 @@ def test_variables_that_are_set_are_taken(tmp_path: Path, monkeypatch: pytest.Mo
             "KVMD_LAB_QEMU": "/opt/qemu",
             "KVMD_LAB_JOBS": "7",
             "KVMD_LAB_PATIENCE": "9",
+            "KVMD_LAB_HOST": "ssh://box",
         }
     )
     assert settings == Settings(
@@ -43,6 +44,7 @@ def test_variables_that_are_set_are_taken(tmp_path: Path, monkeypatch: pytest.Mo
         qemu="/opt/qemu",
         jobs=7,
         patience=9.0,
+        host="ssh://box",
     )
 
 
@@ -61,3 +63,10 @@ def test_jobs_that_are_no_positive_number_are_a_usage_error(jobs: str) -> None:
 def test_patience_that_is_no_positive_number_is_a_usage_error(patience: str) -> None:
     with pytest.raises(UsageError, match="KVMD_LAB_PATIENCE"):
         Settings.from_environment({"KVMD_LAB_PATIENCE": patience})
+
+
+def test_host_of_the_command_line_goes_before_that_of_the_environment(tmp_path: Path) -> None:
+    settings = Settings(cache=tmp_path, runs=tmp_path, host="ssh://one")
+    assert settings.at("ssh://two", accept_new_key=True).host == "ssh://two"
+    assert settings.at("ssh://two", accept_new_key=True).accept_new_host_key
+    assert settings.at(None) == settings

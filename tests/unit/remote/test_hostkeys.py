@@ -78,6 +78,13 @@ def test_revoked_key_is_refused(target: Target, keys: list[PKey]) -> None:
     hostkeys.check_revoked(target, keys[1])
 
 
+def test_key_is_never_stored_among_everybodys(keys: list[PKey], tmp_path: Path) -> None:
+    (tmp_path / "config").write_text(f"Host *\n  UserKnownHostsFile none\n  GlobalKnownHostsFile {tmp_path}/all\n")
+    with pytest.raises(HostKeyError, match="leaves no place for it"):
+        hostkeys.store(resolve(Address("box"), tmp_path), keys[0])
+    assert not (tmp_path / "all").exists()
+
+
 def test_key_that_cannot_be_stored_is_a_host_error(keys: list[PKey], tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(HostError, match="storing the key of me@box:2222"):
