@@ -116,7 +116,10 @@ class There:
     def place(self, path: Path) -> Path:
         """Return where a file of this host is over there, to which it goes once for each content."""
         if path not in self._known:
-            found = file_digest(path)
+            try:
+                found = file_digest(path)
+            except OSError as error:
+                raise UsageError(f"{path} cannot be read ({error.strerror})", doing="sending it") from error
             if self.link.ask(messages.Missing((found,)), list[str]):
                 sent = self._send(path)
                 self.link.ask(messages.Take(sent, found, path.name))
