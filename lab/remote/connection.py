@@ -6,8 +6,7 @@ import contextlib
 import shlex
 import socket
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import msgspec
 import paramiko
@@ -31,21 +30,13 @@ class Said(msgspec.Struct, frozen=True):
 
 
 class Connection:
-    """A connection that is open and logged in; use it in `with`."""
+    """A connection that is open and logged in; whoever has it closes it."""
 
     def __init__(self, target: Target, client: paramiko.SSHClient, way: list[Connection]) -> None:
         """`way`: the connections through which it goes, which close with it."""
         self.target = target
         self._client = client
         self._way = way
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     @property
     def transport(self) -> paramiko.Transport:
@@ -181,7 +172,6 @@ def _log_in(target: Target, end: Any, accept: bool, way: list[Connection]) -> Co
         )
         transport = client.get_transport()
         assert transport is not None
-        hostkeys.check_revoked(target, transport.get_remote_server_key())
         transport.set_keepalive(KEEPALIVE_SECONDS)
     except paramiko.BadHostKeyException as error:
         client.close()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 from pathlib import Path
 from typing import Any
 
-from paramiko import HostKeys, MissingHostKeyPolicy, PKey
-from paramiko.hostkeys import HostKeyEntry
+from paramiko import HostKeys, MissingHostKeyPolicy, PKey, SSHException
+from paramiko.hostkeys import HostKeyEntry, InvalidHostKey
 
 from lab.cache import host_trouble
 from lab.remote.address import Target
@@ -23,6 +24,9 @@ class Policy(MissingHostKeyPolicy):
 
     def missing_host_key(self, client: Any, hostname: str, key: PKey) -> None:  # noqa: ARG002 - paramiko's signature
         """Store the key if new ones are accepted, otherwise raise a HostKeyError."""
+        revoked = revoked_in(self._target, key)
+        if revoked is not None:
+            raise HostKeyError(f"its key is revoked, says {revoked}", doing=f"connecting to {self._target}")
         if not self._accept:
             raise HostKeyError(
                 f"its key is not known: {key.get_name()} {key.fingerprint}",
@@ -33,21 +37,38 @@ class Policy(MissingHostKeyPolicy):
 
 
 def known(target: Target) -> dict[str, PKey]:
-    """Return the keys that are known for a host, by their kinds."""
+    """Return the keys that are known for a host, by their kinds; none that is revoked."""
     found: dict[str, PKey] = {}
     for path in target.known_hosts:
-        if path.is_file():
-            for kind, key in (HostKeys(str(path)).lookup(target.known_as) or {}).items():
+        for kind, key in (_read(path).lookup(target.known_as) or {}).items():
+            if revoked_in(target, key) is None:
                 found.setdefault(kind, key)
     return found
 
 
-def check_revoked(target: Target, key: PKey) -> None:
-    """Raise a HostKeyError for a key that a file calls revoked; paramiko passes over those lines."""
+def revoked_in(target: Target, key: PKey) -> Path | None:
+    """Return the file that calls a key revoked, for whichever host."""
     for path in target.known_hosts:
-        text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-        if any(line.startswith("@revoked") and key.get_base64() in line.split() for line in text.splitlines()):
-            raise HostKeyError(f"its key is revoked, says {path}", doing=f"connecting to {target}")
+        if any(line.startswith("@revoked") and key.get_base64() in line.split() for line in _lines(path)):
+            return path
+    return None
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+
+
+def _read(path: Path) -> HostKeys:
+    """Return a file's keys. HostKeys itself fails at the first line with a mark (`@revoked`)."""
+    keys = HostKeys()
+    for line in _lines(path):
+        if line.strip() and not line.startswith(("#", "@")):
+            with contextlib.suppress(InvalidHostKey, SSHException):
+                entry = HostKeyEntry.from_line(line)
+                if entry is not None and entry.key is not None:
+                    for name in entry.hostnames or ():
+                        keys.add(name, entry.key.get_name(), entry.key)
+    return keys
 
 
 def store(target: Target, key: PKey) -> None:

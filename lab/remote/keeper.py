@@ -61,9 +61,9 @@ class Keeper:
 
     def end_machines(self) -> None:
         """Kill every QEMU and wait until they are gone."""
-        for kept in self.works.machines.values():
+        for kept in list(self.works.machines.values()):
             kept.qemu.kill()
-        for kept in self.works.machines.values():
+        for kept in list(self.works.machines.values()):
             kept.ended.wait(END_SECONDS)
 
     def _answer(self, asked: messages.Asked) -> None:
@@ -107,7 +107,7 @@ class Keeper:
 
     def _pause(self, *, on: bool) -> None:
         self._paused = on
-        for kept in self.works.machines.values():
+        for kept in list(self.works.machines.values()):
             kept.pause(on=on)
 
     def _read(self) -> None:
@@ -138,7 +138,7 @@ class Keeper:
         if not self._ending:
             self._ending = True
             loop().events.remove_reader(self._source)
-            for kept in self.works.machines.values():
+            for kept in list(self.works.machines.values()):
                 kept.qemu.kill()
             self._asked.put(None)
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)

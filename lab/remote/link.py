@@ -77,7 +77,11 @@ class Link:
         ]
         for thread in self._threads:
             thread.start()
-        self.pid = int(self.ask(messages.Hello(qemu, silence), int))
+        try:
+            self.pid = int(self.ask(messages.Hello(qemu, silence), int))
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def lost(self) -> LabError | None:
@@ -107,9 +111,7 @@ class Link:
             self._waiting.append(Frame(Kind.CONTROL, payload=messages.encode(asked)))
         self._rouse()
         end = time.monotonic() + seconds
-        while not pending.done.wait(HEARTBEAT):
-            if self._why:
-                break
+        while not (self._why or pending.done.wait(HEARTBEAT)):
             if time.monotonic() > end:
                 raise RemoteError(f"no answer within {seconds:g} s", doing=f"asking {self.where} to {_name(request)}")
         with self.lock:

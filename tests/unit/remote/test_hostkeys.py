@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from paramiko import ECDSAKey, PKey
+from paramiko import ECDSAKey, HostKeys, PKey
 
 from lab.errors import HostError
 from lab.remote import hostkeys
@@ -57,6 +57,17 @@ def test_key_is_looked_up_by_host_and_port(target: Target, keys: list[PKey]) -> 
     assert hostkeys.known(target) == {keys[2].get_name(): keys[2]}
 
 
+def test_lines_that_cannot_be_read_hide_no_others(target: Target, keys: list[PKey]) -> None:
+    strange = "@cert-authority * ssh-ed25519 AAAA\n# mine\n\nhalf a line\nbox ssh-ed25519 no/base64!\n"
+    target.known_hosts[0].write_text(strange + line(keys[0], "other,[box]:2222"))
+    assert hostkeys.known(target) == {keys[0].get_name(): keys[0]}
+
+
+def test_hashed_name_is_understood(target: Target, keys: list[PKey]) -> None:
+    target.known_hosts[0].write_text(line(keys[0], HostKeys.hash_host("[box]:2222")))
+    assert hostkeys.known(target) == {keys[0].get_name(): keys[0]}
+
+
 def test_first_file_that_knows_a_kind_of_key_holds(target: Target, keys: list[PKey]) -> None:
     target.known_hosts[0].write_text(line(keys[0]))
     target.known_hosts[1].write_text(line(keys[1]) + line(keys[2]))
@@ -71,11 +82,14 @@ def test_changed_key_names_both_and_the_file(target: Target, keys: list[PKey]) -
     assert f"ssh-keygen -R '[box]:2222' ({target.known_hosts[0]})" in text
 
 
-def test_revoked_key_is_refused(target: Target, keys: list[PKey]) -> None:
-    target.known_hosts[1].write_text(line(keys[0], mark="@revoked "))
-    with pytest.raises(HostKeyError, match="revoked"):
-        hostkeys.check_revoked(target, keys[0])
-    hostkeys.check_revoked(target, keys[1])
+@pytest.mark.parametrize("accept", [False, True])
+def test_revoked_key_is_neither_known_nor_stored(target: Target, keys: list[PKey], accept: bool) -> None:
+    target.known_hosts[0].write_text(line(keys[0]))
+    target.known_hosts[1].write_text(line(keys[0], name="*", mark="@revoked "))
+    assert hostkeys.known(target) == {}
+    with pytest.raises(HostKeyError, match=r"revoked, says .*known_hosts2"):
+        hostkeys.Policy(target, accept=accept).missing_host_key(NOBODY, "box", keys[0])
+    assert target.known_hosts[0].read_text() == line(keys[0])
 
 
 def test_key_is_never_stored_among_everybodys(keys: list[PKey], tmp_path: Path) -> None:
