@@ -93,7 +93,11 @@ def say(value: Any, *, as_json: bool, text: str = "") -> None:
 
 
 def host_options(host: str | None, *, new_key: bool) -> list[str]:
-    """Return pytest's options for another host."""
+    """Return pytest's options for another host; UsageError: it has no such address."""
+    from lab.remote.address import parse
+
+    if host:
+        parse(host)
     return [*([f"--host={host}"] if host else []), *(["--accept-new-host-key"] if new_key else [])]
 
 

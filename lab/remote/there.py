@@ -36,7 +36,8 @@ class There:
     """Another host; the connection is made when it is first needed, and ends with `close`."""
 
     def __init__(self, settings: Settings, journal: Journal, silence: float = SILENCE_SECONDS) -> None:
-        """`settings.host` is its address. After `silence` seconds without a word it is lost."""
+        """`settings.host` is its address (else a UsageError). After `silence` seconds without a word it is lost."""
+        self._address = parse(settings.host or "")
         self._settings = settings
         self._journal = journal
         self._silence = silence
@@ -50,9 +51,8 @@ class There:
     def link(self) -> Link:
         """The keeper there."""
         if self._link is None:
-            address = parse(self._settings.host or "")
             with ExitStack() as failure:
-                connection = connect(address, accept_new_key=self._settings.accept_new_host_key)
+                connection = connect(self._address, accept_new_key=self._settings.accept_new_host_key)
                 failure.callback(connection.close)
                 self._place = deploy(connection, self._cache, self._journal)
                 self._link = Link(connection, self._place.command(KEEPER), self._settings.qemu, self._silence)
