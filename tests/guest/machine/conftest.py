@@ -7,6 +7,7 @@ import pytest
 
 from lab.cache import Cache
 from lab.journal import Journal
+from lab.machine.host import Host
 from lab.machine.machine import Machine, Setup
 from lab.machine.spec import MachineSpec
 from lab.settings import Settings
@@ -45,7 +46,15 @@ def events(journal: Journal) -> list[dict[str, object]]:
 
 
 @pytest.fixture
-def setup(toy_kernel: Path, disk: Path, settings: Settings, journal: Journal, tmp_path: Path) -> Callable[..., Setup]:
+def host() -> Host | None:
+    """Where the machines run: here."""
+    return None
+
+
+@pytest.fixture
+def setup(
+    toy_kernel: Path, disk: Path, settings: Settings, journal: Journal, tmp_path: Path, host: Host | None
+) -> Callable[..., Setup]:
     """Give what a Machine takes, with `toy` as the guest's way to misbehave."""
 
     def make(toy: str = "", **spec: int | str) -> Setup:
@@ -60,6 +69,7 @@ def setup(toy_kernel: Path, disk: Path, settings: Settings, journal: Journal, tm
             journal=journal,
             log=tmp_path / "console.log",
             deadline=10.0,
+            host=host,
         )
 
     return make

@@ -1,0 +1,92 @@
+"""A real SSH server on loopback, and a lab on the other side of it that is set up once for all tests."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.journal import Journal
+from lab.machine.host import Host
+from lab.process import require
+from lab.remote.there import There
+from lab.settings import Settings
+from tests.guest.machine.conftest import disk, events, journal, machine, setup, toy_kernel  # noqa: F401 - as there
+from tests.guest.remote.server import Server
+
+SILENCE = 3.0
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The server, with the lab set up in its user's cache."""
+    require("sshd", "openssh-server", "testing other hosts")
+    with Server() as made:
+        with pytest.MonkeyPatch.context() as patch:
+            use(made, patch)
+            base = tmp_path_factory.mktemp("first")
+            first = There(Settings(cache=base / "cache", runs=base / "runs", host=made.address), Journal())
+            assert first.link.pid
+            first.close()
+        yield made
+
+
+def use(server: Server, patch: pytest.MonkeyPatch) -> None:
+    """Let this process, and what it starts, be the server's client."""
+    server.know(server.host_key)
+    patch.setenv("HOME", str(server.folder.parent))
+    for name in ("SSH_AUTH_SOCK", "KVMD_LAB_HOST", "PYTEST_ADDOPTS"):
+        patch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def client(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """The server, with a client's folder that knows it."""
+    use(server, monkeypatch)
+    return server
+
+
+@pytest.fixture(scope="session")
+def settings(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Settings:
+    """Of a lab whose machines run on the other side."""
+    base = tmp_path_factory.mktemp("lab")
+    return Settings(cache=base / "cache", runs=base / "runs", host=server.address)
+
+
+@pytest.fixture(scope="module")
+def there(server: Server, settings: Settings) -> Iterator[There]:
+    """A connection for all tests of a module; nothing is left when it ends."""
+    before = server.user.files()
+    with pytest.MonkeyPatch.context() as patch:
+        use(server, patch)
+        made = There(settings, Journal())
+        assert made.link.pid
+    yield made
+    made.close()
+    assert (server.settled(), server.user.files()) == ([], before)
+
+
+@pytest.fixture
+def host(there: There) -> Host:
+    """Where the machines run: on the other side."""
+    return there.host()
+
+
+@pytest.fixture
+def own(client: Server, settings: Settings) -> Iterator[There]:
+    """A connection of the test's own, which may be cut; nothing is left afterwards."""
+    before = client.user.files()
+    made = There(settings, Journal(), SILENCE)
+    yield made
+    made.close()
+    assert (client.settled(), client.user.files()) == ([], before)
+
+
+def copy_to(server: Server, entry: Path, kind: str) -> None:
+    """Put an entry of a cache here into the one over there."""
+    target = server.user.cache / kind / entry.name
+    if not target.exists():
+        shutil.copytree(entry, target)
+        server.user.own(target.parent)
