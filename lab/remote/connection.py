@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import shlex
 import socket
 from pathlib import Path
@@ -19,6 +20,9 @@ from lab.remote.errors import LinkLostError, LoginError, UnreachableError
 CONNECT_SECONDS = 20.0
 COMMAND_SECONDS = 60.0
 KEEPALIVE_SECONDS = 15
+
+# the library logs what it also raises; without a handler Python would print that to standard error
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
 class Said(msgspec.Struct, frozen=True):

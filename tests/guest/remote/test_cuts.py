@@ -26,7 +26,7 @@ from tests.guest.remote.conftest import SILENCE
 from tests.guest.remote.relay import Relay
 from tests.guest.remote.server import SECONDS, Server, kill
 
-NEVER = 600.0
+NEVER = 60.0
 
 PROGRAM = """
     import sys
@@ -41,7 +41,7 @@ PROGRAM = """
     spec = MachineSpec(swap_mib=4, append="toy=mute:2")
     with Machine.boot(kernel_image=kernel, root=disk, spec=spec, host=there.host()) as machine:
         print(machine.pid, flush=True)
-        machine.agent.ping(deadline=600)
+        machine.agent.ping(deadline=60)
 """
 
 
