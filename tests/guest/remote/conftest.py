@@ -13,7 +13,7 @@ from lab.machine.host import Host
 from lab.process import require
 from lab.remote.there import There
 from lab.settings import Settings
-from tests.guest.machine.conftest import disk, events, journal, machine, setup, toy_kernel  # noqa: F401 - as there
+from tests.guest.machine.conftest import disk, events, journal, machine, setup  # noqa: F401 - as there
 from tests.guest.remote.server import Server
 
 SILENCE = 3.0
