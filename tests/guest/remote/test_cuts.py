@@ -8,7 +8,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -167,8 +167,7 @@ def small_cache(server: Server) -> Iterator[Path]:
 def test_full_disk_there_is_a_host_error(
     setup: Callable[..., Setup], client: Server, settings: Settings, tmp_path: Path
 ) -> None:
-    with small_cache(client) as cache:
-        there = There(settings, Journal())
+    with small_cache(client) as cache, closing(There(settings, Journal())) as there:
         how = setup()
         how["host"] = there.host()
         large = setup()
