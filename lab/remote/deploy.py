@@ -36,7 +36,7 @@ mkdir "$new"
 tar -xzf "$3" -C "$new"
 [ -d "labs/$2" ] || mv -T "$new" "labs/$2"
 export TMPDIR="$1/tmp" PIP_CACHE_DIR="$1/pip" KVMD_LAB_VENV="$1/venvs/$4"
-"labs/$2/kvmd-lab" set-up
+sh "labs/$2/kvmd-lab" set-up
 touch "labs/$2/.ready"
 """
 
