@@ -7,12 +7,14 @@ import struct
 import pytest
 
 from lab.machine import protocol
+from lab.machine.agent import MEMORY_SECONDS
 from lab.machine.faults import slowed
 from lab.machine.machine import Machine
 from lab.scenario.kvmd import CHANGE, DEDICATED, MAP, UNMAP, Kvmd
 from lab.scenario.pressure import push_out
 
 SIZE = 1 << 20
+ROUNDS = 10  # of the neighbour, all of them while the other one waits for the first of its pages
 _MAP = struct.Struct("<5I")
 
 
@@ -28,17 +30,15 @@ def test_slow_swap_disk_makes_one_wait_and_not_the_others(lab_machine: Machine, 
         region.fill(seed)
         push_out(lab_machine, seed)
         page.fill(seed)
-        with slowed(lab_machine, requests=50):
+        with slowed(lab_machine, requests=20):
             call = _MAP.pack(vmd.handle, region.address, SIZE, CHANGE, 0)
             waiting = kvmd.worker.submit(protocol.Op.KVMD_IOCTL, protocol.WORD.pack(MAP) + call)
-            rounds = 0
-            while not waiting.done:
+            for number in range(ROUNDS):
                 with page.map() as held:
-                    held.poke(0, rounds)
-                    assert held.peek(0)[0] == rounds
-                rounds += 1
-            number = _MAP.unpack(waiting.result())[4]
-        assert rounds >= 10
+                    held.poke(0, number)
+                    assert held.peek(0)[0] == number
+            assert not waiting.done
+        number = _MAP.unpack(waiting.result(MEMORY_SECONDS))[4]
         assert kvmd.stats().maps == 1
         verdict = region.verify(seed)
         assert verdict.bad_words == 0, verdict
