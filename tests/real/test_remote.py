@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -34,9 +35,9 @@ def test_connection_cut_in_the_middle_of_a_build_leaves_no_compiler(
 ) -> None:
     before = client.user.files()
     pause = threading.Event()
-    work = f"{client.user.cache}/work/"
+    place = f"{client.user.cache / "work"}{os.sep}"
     with start(real_tree, client, "build") as build:
-        while not any("/cc1 " in line and work in line for line in client.running().values()):
+        while not any("/cc1 " in line and place in line for line in client.running().values()):
             assert build.poll() is None, build.communicate()
             pause.wait(0.02)
         kill(client.connections())
