@@ -38,14 +38,14 @@ def failing(machine: Machine, *, reads: bool = False, writes: bool = False, time
 
 
 @contextmanager
-def slowed(machine: Machine, requests: int) -> Iterator[None]:
-    """Let the swap disk serve at most `requests` transfers in a second of the host's time.
+def slowed(machine: Machine, pages: int) -> Iterator[None]:
+    """Let the swap disk move at most `pages` pages of 4 KiB a second of the host's time; in the end it goes on at once.
 
     For a machine that skips idle time the disk is slower still: while it waits, its own time flies.
     """
     number = next(_NUMBERS)
     group, name = f"swap-limits-{number}", f"swap-brake-{number}"
-    machine.qmp("object-add", qom_type="throttle-group", id=group, limits={"iops-total": requests})
+    machine.qmp("object-add", qom_type="throttle-group", id=group, limits={"iops-total": pages, "iops-size": 4096})
     machine.qmp("blockdev-add", driver="throttle", node_name=name, throttle_group=group, file="swap-file")
     with _between(machine, name):
         yield

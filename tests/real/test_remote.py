@@ -35,7 +35,7 @@ def test_connection_cut_in_the_middle_of_a_build_leaves_no_compiler(
 ) -> None:
     before = client.user.files()
     pause = threading.Event()
-    place = f"{client.user.cache / "work"}{os.sep}"
+    place = f"{client.user.cache / 'work'}{os.sep}"
     with start(real_tree, client, "build") as build:
         while not any("/cc1 " in line and place in line for line in client.running().values()):
             assert build.poll() is None, build.communicate()
