@@ -120,6 +120,7 @@ class LocalQemu:
             files = [root, *([] if swap is None else [swap]), self._dump]
             loop().call(self._spawn, [*far.values(), *files])
         except BaseException:
+            loop().call(self._give_up)  # behind a start for which an interrupt did not let us wait
             self.close()
             raise
         finally:
@@ -139,6 +140,11 @@ class LocalQemu:
         self.pid = self._process.pid
         self._pidfd = os.pidfd_open(self.pid)
         os.set_blocking(self.words, False)
+
+    def _give_up(self) -> None:
+        """Kill one that has just been started, and wait for its end: nobody else will."""
+        self.kill()
+        self.reap()
 
     @property
     def words(self) -> int:

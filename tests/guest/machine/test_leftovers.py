@@ -18,6 +18,7 @@ import pytest
 from lab.errors import MachineError
 from lab.machine.machine import Machine, Setup
 from lab.machine.protocol import Op
+from lab.machine.qemu import LocalQemu
 
 SECONDS = 20.0
 
@@ -105,6 +106,23 @@ def test_failed_boot_leaves_no_child_and_no_descriptor(setup: Callable[..., Setu
         Machine.boot(**setup("panic-boot"))
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text()
     assert (descriptors(), children) == (before, "")
+
+
+def test_interrupt_while_qemu_starts_leaves_none(setup: Callable[..., Setup], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop's thread starts QEMU; whoever asked for it is interrupted before it is there."""
+    start, main, pidfds = LocalQemu._spawn, threading.main_thread().ident or 0, []
+
+    def interrupted(qemu: LocalQemu, numbers: list[int]) -> None:
+        signal.pthread_kill(main, signal.SIGINT)
+        select.select([], [], [], 0.3)
+        start(qemu, numbers)
+        pidfds.append(os.pidfd_open(qemu.pid))
+
+    monkeypatch.setattr(LocalQemu, "_spawn", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Machine.boot(**setup())
+    assert [ended(pidfd) for pidfd in pidfds] == [True]
+    os.close(pidfds[0])
 
 
 def test_qemu_killed_in_the_middle_of_a_request_is_told_at_once(setup: Callable[..., Setup]) -> None:
