@@ -20,6 +20,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -179,7 +180,7 @@ class Cluster:
     def _build(self, group: Group, tree: source.Tree, sent: Parcel | None) -> None:
         def then(answer: Any) -> None:
             if isinstance(answer, remote.Lacks) and sent is None:
-                self._do_aside(lambda: _packed(tree), again)
+                self._do_aside(lambda: _packed(tree, self._cache.root), again)
             elif isinstance(answer, remote.Built):
                 self._keep(group, answer)
             elif isinstance(answer, remote.NotBuilt):
@@ -280,12 +281,12 @@ def _only(cell: Cell, plan: Plan) -> Plan:
     return msgspec.structs.replace(plan, kernels=(cell.kernel,), scenarios=(cell.scenario,), seeds=(cell.seed,))
 
 
-def _packed(tree: source.Tree) -> Parcel:
+def _packed(tree: source.Tree, folder: Path) -> Parcel:
     size = sum(path.lstat().st_size for path in tree.path.rglob("*"))
     if size > LARGEST_TREE:
         what = f"the tree of {tree.version} has {size >> 20} MiB, too much to be sent: each worker must have it"
         raise HostError(what, hint="KVMD_LAB_TREES, or the distribution's package, on each worker")
-    return remote.ship(tree)
+    return remote.ship(tree, folder)
 
 
 def _trouble(answer: Any) -> Trouble:

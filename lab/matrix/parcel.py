@@ -25,32 +25,25 @@ class Parcel(msgspec.Struct, frozen=True):
     data: bytes
 
 
-def pack(folder: Path, top: str = "", *, links: bool = False) -> Parcel:
-    """Pack the files below a folder, and its links if they are wanted; in the tarball all of it is below `top`."""
+def sealed(data: bytes) -> Parcel:
+    """Return a tarball as a parcel."""
+    return Parcel(digest(data), data)
+
+
+def pack(folder: Path) -> Parcel:
+    """Pack the files below a folder; links stay behind."""
     packed = io.BytesIO()
     with (
         gzip.GzipFile("", "wb", _LEVEL, packed, mtime=0) as squeezed,
         tarfile.open(fileobj=squeezed, mode="w", format=tarfile.PAX_FORMAT) as tar,
     ):
         for path in sorted(folder.rglob("*")):
-            if path.is_symlink() and links:
-                _add_link(tar, path, f"{top}{path.relative_to(folder)}")
-            elif path.is_file() and not path.is_symlink():
-                _add_file(tar, path, f"{top}{path.relative_to(folder)}")
-    return Parcel(digest(packed.getbuffer().tobytes()), packed.getvalue())
-
-
-def _add_link(tar: tarfile.TarFile, path: Path, name: str) -> None:
-    entry = tarfile.TarInfo(name)
-    entry.type, entry.linkname = tarfile.SYMTYPE, str(path.readlink())
-    tar.addfile(entry)
-
-
-def _add_file(tar: tarfile.TarFile, path: Path, name: str) -> None:
-    data = path.read_bytes()
-    entry = tarfile.TarInfo(name)
-    entry.size, entry.mode = len(data), 0o755 if path.stat().st_mode & 0o100 else 0o644
-    tar.addfile(entry, io.BytesIO(data))
+            if path.is_file() and not path.is_symlink():
+                data = path.read_bytes()
+                entry = tarfile.TarInfo(str(path.relative_to(folder)))
+                entry.size = len(data)
+                tar.addfile(entry, io.BytesIO(data))
+    return sealed(packed.getvalue())
 
 
 def unpack(parcel: Parcel, folder: Path) -> None:

@@ -28,9 +28,9 @@ from lab.journal import Journal
 from lab.matrix import work
 from lab.matrix.book import Plan, Result
 from lab.matrix.cells import Cell
-from lab.matrix.parcel import Parcel, check, pack, unpack
+from lab.matrix.parcel import Parcel, check, pack, sealed, unpack
 from lab.settings import Settings
-from lab.version import KernelVersion
+from lab.source.packing import packed
 
 KERNELS, SHIPPED = "kernels", "shipped"
 _TARBALL = "linux.tar.gz"
@@ -192,9 +192,10 @@ def _keeper(sent: Parcel) -> Callable[[Path], None]:
     return keep
 
 
-def ship(tree: source.Tree) -> Parcel:
-    """Pack a tree as the tarball of a release."""
-    return pack(tree.path, f"linux-{KernelVersion(str(tree.version))}/", links=True)
+def ship(tree: source.Tree, folder: Path) -> Parcel:
+    """Pack a tree; `folder` has room for it meanwhile."""
+    with packed(tree, folder) as tarball:
+        return sealed(tarball.read())
 
 
 @contextmanager

@@ -1,24 +1,18 @@
-"""What goes over once: the lab itself, and kernel trees, each packed and named by what is in it."""
+"""What goes over once: the lab itself, packed and named by what is in it."""
 
 from __future__ import annotations
 
 import io
-import os
 import tarfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import IO, Any
+from typing import IO
 
 import msgspec
 
 from lab import resources
 from lab.cache import digest
-from lab.source import Tree, shape_of
-from lab.source.contents import scan
 
-TOP = "linux"  # the folder in a tree's tarball
 FOLDERS = ("images", "kernel-patches", "kvmd")
 
 
@@ -58,19 +52,3 @@ def _below(root: Path, name: str, but: str = "") -> Iterator[tuple[str, Path]]:
         inside = path.relative_to(root)
         if path.is_file() and "__pycache__" not in inside.parts and inside.parts[0] != but:
             yield f"{name}/{inside.as_posix()}", path
-
-
-@contextmanager
-def packed_tree(tree: Tree, folder: Path) -> Iterator[Any]:
-    """Give a tarball of the part of a tree that counts, as an unnamed file in `folder`."""
-    shape = shape_of(tree.version)
-    files, links = scan(tree.path)
-    folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryFile(dir=folder) as sink:
-        with tarfile.open(fileobj=sink, mode="w:gz", compresslevel=1) as out:
-            for path in sorted([*files, *links]):
-                name = os.fsdecode(path)
-                if shape is None or not shape.needed or shape.counts(name):
-                    out.add(tree.path / name, f"{TOP}/{name}", recursive=False)
-        sink.seek(0)
-        yield sink

@@ -23,10 +23,10 @@ from lab.remote.connection import Connection, connect
 from lab.remote.deploy import Place, deploy
 from lab.remote.frames import SILENCE_SECONDS
 from lab.remote.link import Link
-from lab.remote.parcel import packed_tree
 from lab.remote.qemu import RemoteQemu
 from lab.settings import Settings
 from lab.source import Tree
+from lab.source.packing import packed
 
 BUILD_SECONDS = 7200.0
 KEEPER = "lab.remote.keeper"
@@ -142,10 +142,10 @@ class There:
         assert self._place is not None
         with (
             journal.stage("send", f"{tree.version} to {self.link.where}"),
-            packed_tree(tree, self._settings.cache) as packed,
+            packed(tree, self._settings.cache) as tarball,
         ):
             sent = self._place.incoming("tree.tar.gz")
-            self._connection.put(packed, sent)
+            self._connection.put(tarball, sent)
             self.link.ask(messages.Unpack(Path(sent), tree.version, tree.digest), seconds=BUILD_SECONDS)
 
     def _fetch(

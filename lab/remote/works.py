@@ -20,12 +20,12 @@ from lab.machine.snapshots import KIND
 from lab.remote import messages as m
 from lab.remote.frames import Frame
 from lab.remote.kept import Kept
-from lab.remote.parcel import TOP
 from lab.settings import Settings
 from lab.source import Tree, shape_of
 from lab.source.archive import unpack
 from lab.source.contents import read_contents
 from lab.source.memo import Memo
+from lab.source.packing import TOP
 
 TREES = "sent-trees"
 OBJECTS = "objects"

@@ -19,6 +19,7 @@ from lab.matrix.connect import connected
 from lab.matrix.parcel import Parcel, pack
 from lab.matrix.work import Trouble
 from lab.settings import Settings
+from lab.version import KernelVersion
 from tests.unit.build.toykernel import TOY_TREE
 
 PLAN = Plan(kernels=("2.3.99-pre1", "2.3.99-pre3"), scenarios=("boot",), seeds=(1, 2, 3))
@@ -96,7 +97,7 @@ class Scheduler:
 
 @pytest.fixture
 def scheduler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scheduler:
-    tree = SimpleNamespace(digest="d", path=TOY_TREE, version="2.3.99-pre3")
+    tree = SimpleNamespace(digest="d", path=TOY_TREE, version=KernelVersion("2.3.99-pre3"))
     monkeypatch.setattr(source, "obtain", lambda *_, **__: tree)
     monkeypatch.setattr(build, "Plan", lambda **_: None)
     monkeypatch.setattr(build, "find", lambda *_: None)

@@ -65,5 +65,5 @@ def test_tree_that_was_sent_is_the_same_tree(tmp_path: Path) -> None:
     settings = Settings(cache=tmp_path / "cache", runs=tmp_path)
     tree = obtain("2.3.99-pre3", tree=TOY_TREE, settings=settings, journal=Journal())
     tarball = tmp_path / "linux.tar.gz"
-    tarball.write_bytes(ship(tree).data)
+    tarball.write_bytes(ship(tree, tmp_path / "room").data)
     assert obtain("2.3.99-pre3", tree=tarball, settings=settings, journal=Journal()).digest == tree.digest

@@ -9,8 +9,6 @@ import pytest
 
 from lab import resources
 from lab.remote import parcel
-from lab.source import Tree
-from lab.version import KernelVersion
 
 
 def test_lab_takes_along_what_a_checkout_needs_to_set_itself_up() -> None:
@@ -47,15 +45,3 @@ def test_parcel_holds_the_files_with_their_modes() -> None:
         assert extracted.read() == own.files["kvmd/kvmd.c"].read_bytes()
     assert members.keys() == own.files.keys()
     assert members["kvmd-lab"]
-
-
-def test_tree_goes_over_with_the_files_that_count_and_links(tmp_path: Path) -> None:
-    tree = tmp_path / "tree"
-    (tree / "init").mkdir(parents=True)
-    (tree / "init" / "main.c").write_text("int main;\n")
-    (tree / "link").symlink_to("init/main.c")
-    made = Tree(tree, KernelVersion("2.3.99-pre3"), "abc", "here")
-    with parcel.packed_tree(made, tmp_path / "cache") as file, tarfile.open(fileobj=file) as packed:
-        assert packed.getnames() == ["linux/init/main.c", "linux/link"]
-        assert packed.getmember("linux/link").linkname == "init/main.c"
-    assert list((tmp_path / "cache").iterdir()) == []
