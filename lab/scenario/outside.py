@@ -47,6 +47,10 @@ class Layout(msgspec.Struct, frozen=True):
             return -1 if slot & 0x8000 else slot
         return -1 if slot & 0x3F == 0x3F else (slot & 0x3F) + (slot >> 6 & 1)
 
+    def held(self, slot: int) -> bool:
+        """Tell whether a process has a slot; in 2000 the map does not tell the swap cache from processes."""
+        return self.users(slot) > 0 and (self.slot_bytes == 2 or slot & 0x3F > 0)
+
 
 class Server(msgspec.Struct, frozen=True):
     """A thread of kvmd: its attachments, the pages of its address space, and where each that exists is.
@@ -77,16 +81,27 @@ class Sight:
 
     def slot_users(self) -> list[int]:
         """Return how many users each slot of the first swap area has; -1 where there is no slot."""
+        return [self.layout.users(slot) for slot in self._swap_map()]
+
+    def slots_in_use(self) -> int:
+        """Return the number of slots that somebody uses: a process, or the swap cache alone."""
+        return sum(users > 0 for users in self.slot_users())
+
+    def slots_held(self) -> int:
+        """Return the number of slots that processes have: what the swap cache still has of the dead is not among them.
+
+        Neither are the free slots that today's processors keep at hand. Both are nobody's, and in 2000 the former
+        count all the same.
+        """
+        return sum(map(self.layout.held, self._swap_map()))
+
+    def _swap_map(self) -> tuple[int, ...]:
         area = self._address("swap_info")
         if self.layout.slot_bytes == 1:  # a table of pointers to areas today, of areas then
             area = self._word(area)
         count, table = self._word(area + self.layout.swap_max), self._word(area + self.layout.swap_map)
         form = f"<{count}{'H' if self.layout.slot_bytes == 2 else 'B'}"
-        return [self.layout.users(slot) for slot in struct.unpack(form, self._read(table, struct.calcsize(form)))]
-
-    def slots_in_use(self) -> int:
-        """Return the number of slots that somebody uses."""
-        return sum(users > 0 for users in self.slot_users())
+        return struct.unpack(form, self._read(table, struct.calcsize(form)))
 
     def frame(self, number: int) -> bytes:
         """Return the contents of a page frame."""

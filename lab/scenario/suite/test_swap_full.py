@@ -26,7 +26,7 @@ def test_full_swap_is_an_error_for_the_caller_alone(lab_machine: Machine, kvmd: 
     bystander.mem_fill(address, BYSTANDER, seed)
     before = lab_machine.agent.sysinfo()
     with look(lab_machine) as seen:
-        slots_before = seen.slots_in_use()
+        slots_before = seen.slots_held()
     everything = lab_machine.memory + (lab_machine.spec.swap_mib << 20)
 
     with kvmd.open() as vmd:
@@ -43,7 +43,7 @@ def test_full_swap_is_an_error_for_the_caller_alone(lab_machine: Machine, kvmd: 
     after = lab_machine.agent.sysinfo()
     assert after.freeram > before.freeram // 2
     with look(lab_machine) as seen:
-        moved_out = seen.slots_in_use() - slots_before  # what belongs to processes stays there
+        moved_out = seen.slots_held() - slots_before  # what belongs to processes stays there
     assert moved_out * PAGE_SIZE <= 2 * BYSTANDER
     assert bystander.mem_verify(address, BYSTANDER, seed).bad_words == 0
     with kvmd.open() as vmd, vmd.alloc(PIECE) as region:
