@@ -31,7 +31,7 @@ from lab.cache import Cache
 from lab.child import TERM_SECONDS
 from lab.errors import HostError, LabError
 from lab.journal import Journal
-from lab.matrix import remote
+from lab.matrix import tasks
 from lab.matrix.book import Book, Plan, Result
 from lab.matrix.cells import Cell
 from lab.matrix.crew import Tell
@@ -71,10 +71,10 @@ class Cluster:
         self._address = client.scheduler.address
         self._settings = settings
         self._cache = Cache(settings.cache)
-        self._order = remote.Order(
+        self._order = tasks.Order(
             matrix=uuid.uuid4().hex,
-            fingerprint=remote.fingerprint(),
-            cache=remote.cache_identity(settings.cache),
+            fingerprint=tasks.fingerprint(),
+            cache=tasks.cache_identity(settings.cache),
         )
         self._numbers = itertools.count()
         self._came: queue.SimpleQueue[tuple[Any, Then]] = queue.SimpleQueue()
@@ -83,7 +83,7 @@ class Cluster:
         self._flying: set[Any] = set()
         self._aside = 0
         self._room, self._counted = 1, float("-inf")
-        self._parcel = lru_cache(8)(lambda key: pack(self._cache.root / remote.KERNELS / key))
+        self._parcel = lru_cache(8)(lambda key: pack(self._cache.root / tasks.KERNELS / key))
 
     def work(self, cells: Sequence[Cell], missing: dict[str, str]) -> None:
         """Try the cells; `missing` says why there is no tree of some kernels.
@@ -140,11 +140,11 @@ class Cluster:
         except (OSError, TimeoutError, CancelledError) as error:
             raise self._gone() from error
         for answer in answers.values():
-            if isinstance(answer, remote.StrangerError):
+            if isinstance(answer, tasks.StrangerError):
                 raise answer
             if isinstance(answer, ModuleNotFoundError):
                 what = f"a worker cannot take our tasks: {answer}"
-                raise remote.StrangerError(what, hint="install the same kvmd-lab on every worker")
+                raise tasks.StrangerError(what, hint="install the same kvmd-lab on every worker")
         return answers
 
     def _threads(self) -> int:
@@ -179,11 +179,11 @@ class Cluster:
 
     def _build(self, group: Group, tree: source.Tree, sent: Parcel | None) -> None:
         def then(answer: Any) -> None:
-            if isinstance(answer, remote.Lacks) and sent is None:
+            if isinstance(answer, tasks.Lacks) and sent is None:
                 self._do_aside(lambda: _packed(tree, self._cache.root), again)
-            elif isinstance(answer, remote.Built):
+            elif isinstance(answer, tasks.Built):
                 self._keep(group, answer)
-            elif isinstance(answer, remote.NotBuilt):
+            elif isinstance(answer, tasks.NotBuilt):
                 unpack(answer.said, self.book.folder)
                 self._give_up(group, answer.trouble)
             else:
@@ -195,11 +195,11 @@ class Cluster:
             else:
                 self._build(group, tree, parcel)
 
-        self._submit("build", then, remote.build_kernel, group.kernel, group.variant, tree.digest, sent)
+        self._submit("build", then, tasks.build_kernel, group.kernel, group.variant, tree.digest, sent)
 
-    def _keep(self, group: Group, built: remote.Built) -> None:
+    def _keep(self, group: Group, built: tasks.Built) -> None:
         unpack(built.said, self.book.folder)
-        remote.stored(built.key, built.kernel, self._cache.root)
+        tasks.stored(built.key, built.kernel, self._cache.root)
         group.key = built.key
         self._ready.extend((cell, group) for cell in group.cells)
 
@@ -209,16 +209,16 @@ class Cluster:
 
     def _attempt(self, cell: Cell, group: Group, sent: Parcel | None = None) -> None:
         def then(answer: Any) -> None:
-            if isinstance(answer, remote.Done):
+            if isinstance(answer, tasks.Done):
                 unpack(answer.left, self.book.folder)
                 self._note(answer.result)
-            elif isinstance(answer, remote.Lacks) and sent is None:
+            elif isinstance(answer, tasks.Lacks) and sent is None:
                 self._attempt(cell, group, self._parcel(group.key))
             else:
                 trouble = _trouble(answer)
                 self._note(Result(cell=cell, outcome=trouble.outcome, reason=trouble.reason))
 
-        self._submit("cell", then, remote.attempt, cell, _only(cell, self.book.plan), group.key, sent)
+        self._submit("cell", then, tasks.attempt, cell, _only(cell, self.book.plan), group.key, sent)
 
     def _submit(self, kind: str, then: Then, function: Callable[..., Any], *words: Any) -> None:
         """Let a worker call `function` with the order and `words`, and `then` be called here with what came of it.
@@ -271,7 +271,7 @@ class Cluster:
         end, pause = time.monotonic() + 2 * TERM_SECONDS, threading.Event()
         with contextlib.suppress(OSError, TimeoutError):  # the scheduler has gone meanwhile
             self._client.cancel(list(self._flying))
-            busy = partial(self._client.run, remote.busy, self._order.matrix, on_error="ignore")
+            busy = partial(self._client.run, tasks.busy, self._order.matrix, on_error="ignore")
             while any(busy().values()) and time.monotonic() < end:
                 pause.wait(_LOOK_SECONDS)
 
@@ -286,12 +286,12 @@ def _packed(tree: source.Tree, folder: Path) -> Parcel:
     if size > LARGEST_TREE:
         what = f"the tree of {tree.version} has {size >> 20} MiB, too much to be sent: each worker must have it"
         raise HostError(what, hint="KVMD_LAB_TREES, or the distribution's package, on each worker")
-    return remote.ship(tree, folder)
+    return tasks.ship(tree, folder)
 
 
 def _trouble(answer: Any) -> Trouble:
     """Return what to say of a task that came to nothing, however often it was tried."""
-    if isinstance(answer, remote.Lacks):
+    if isinstance(answer, tasks.Lacks):
         return Trouble("error", f"{answer.worker} cannot keep what it was sent")
     if isinstance(answer, LabError):
         return Trouble("impossible" if answer.exit_code in KERNEL_CODES else "error", answer.what)

@@ -75,7 +75,7 @@ def _local(distributed: Any, workers: int) -> Iterator[Any]:
             memory_limit=0,
             dashboard_address=None,
             scheduler_kwargs={"dashboard": False, "dashboard_address": f"{_HOST}:0"},
-            preload="lab.matrix.remote",
+            preload="lab.matrix.tasks",
             silence_logs=logging.CRITICAL,  # a worker that ends while it talks is no error
         ) as cluster,
     ):

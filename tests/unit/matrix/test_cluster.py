@@ -13,7 +13,7 @@ import pytest
 
 from lab import build, source
 from lab.errors import HostError, SourceError, UsageError
-from lab.matrix import Book, Cell, Plan, Result, read, remote
+from lab.matrix import Book, Cell, Plan, Result, read, tasks
 from lab.matrix.cluster import AHEAD, Cluster
 from lab.matrix.connect import connected
 from lab.matrix.parcel import Parcel, pack
@@ -62,18 +62,18 @@ class Scheduler:
         self.kernel.mkdir()
         (self.kernel / "bzImage").write_bytes(b"kernel")
         self.nothing = pack(folder / "nowhere")
-        self.build: Callable[..., Any] = lambda *_: remote.Built(KEY, pack(self.kernel), self.nothing)
+        self.build: Callable[..., Any] = lambda *_: tasks.Built(KEY, pack(self.kernel), self.nothing)
         self.attempt: Callable[..., Any] = lambda cell, *_: self.passed(cell)
 
-    def passed(self, cell: Cell) -> remote.Done:
-        return remote.Done(Result(cell=cell, outcome="passed"), self.nothing)
+    def passed(self, cell: Cell) -> tasks.Done:
+        return tasks.Done(Result(cell=cell, outcome="passed"), self.nothing)
 
     def nthreads(self) -> dict[str, int]:
         return {"one": 1, "two": 1}
 
-    def submit(self, function: Any, _order: remote.Order, *words: Any, **_: Any) -> Future:
+    def submit(self, function: Any, _order: tasks.Order, *words: Any, **_: Any) -> Future:
         with_it = "alone" if words[-1] is None else "with it"
-        if function is remote.build_kernel:
+        if function is tasks.build_kernel:
             self.sent.append(("build", *words[:2], with_it))
             return self.answer(self.build, *words)
         self.sent.append((words[0].kernel, str(words[0].seed), with_it))
@@ -138,9 +138,9 @@ def test_kernel_that_is_in_this_hosts_cache_is_not_built(
 
 def test_kernel_and_tree_are_sent_to_who_lacks_them(scheduler: Scheduler, tmp_path: Path) -> None:
     build_it, attempt = scheduler.build, scheduler.attempt
-    scheduler.build = lambda *words: remote.Lacks("w") if words[-1] is None else build_it(*words)
+    scheduler.build = lambda *words: tasks.Lacks("w") if words[-1] is None else build_it(*words)
     scheduler.attempt = lambda cell, *words: (
-        remote.Lacks("w") if cell.seed == 2 and words[-1] is None else attempt(cell, *words)
+        tasks.Lacks("w") if cell.seed == 2 and words[-1] is None else attempt(cell, *words)
     )
     assert work(tmp_path, scheduler) == all_of("passed")
     assert scheduler.sent.count(("build", "2.3.99-pre1", "up", "with it")) == 1
@@ -161,7 +161,7 @@ def test_kernel_and_tree_are_sent_to_who_lacks_them(scheduler: Scheduler, tmp_pa
 def test_task_that_came_to_nothing_is_an_error_of_that_cell_and_tried_again_when_resumed(
     error: Exception, reason: str, scheduler: Scheduler, tmp_path: Path
 ) -> None:
-    def attempt(cell: Cell, *_: Any) -> remote.Done:
+    def attempt(cell: Cell, *_: Any) -> tasks.Done:
         if cell.seed == 1:
             raise error
         return scheduler.passed(cell)
@@ -175,7 +175,7 @@ def test_task_that_came_to_nothing_is_an_error_of_that_cell_and_tried_again_when
 def test_kernel_that_does_not_build_or_is_not_to_be_had_stops_no_other(
     scheduler: Scheduler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scheduler.build = lambda *_: remote.NotBuilt(Trouble("impossible", "it does not link"), scheduler.nothing)
+    scheduler.build = lambda *_: tasks.NotBuilt(Trouble("impossible", "it does not link"), scheduler.nothing)
     tree = source.obtain("2.3.99-pre3", settings=None, journal=None)  # type: ignore[arg-type]
 
     def obtain(name: str, **_: Any) -> Any:
@@ -202,7 +202,7 @@ def test_error_that_nobody_thought_of_ends_all(
         work(tmp_path, scheduler)
 
 
-@pytest.mark.parametrize("error", [remote.StrangerError("another kvmd-lab"), ModuleNotFoundError("no lab")])
+@pytest.mark.parametrize("error", [tasks.StrangerError("another kvmd-lab"), ModuleNotFoundError("no lab")])
 def test_worker_with_another_kvmd_lab_ends_all(error: Exception, scheduler: Scheduler, tmp_path: Path) -> None:
     def refuse(cell: Cell, *_: Any) -> Any:
         if cell.seed == 1:
@@ -251,7 +251,7 @@ def test_kernel_that_was_sent_is_stored_once_and_whole(tmp_path: Path) -> None:
     (tmp_path / "kernel" / "bzImage").write_bytes(b"kernel")
     parcel = pack(tmp_path / "kernel")
     cache = tmp_path / "cache"
-    assert remote.stored(KEY, None, cache) is None
-    folder = remote.stored(KEY, parcel, cache)
+    assert tasks.stored(KEY, None, cache) is None
+    folder = tasks.stored(KEY, parcel, cache)
     assert folder == cache / "kernels" / KEY
-    assert remote.stored(KEY, Parcel("", b""), cache) == folder, "what is there is not unpacked again"
+    assert tasks.stored(KEY, Parcel("", b""), cache) == folder, "what is there is not unpacked again"

@@ -13,7 +13,7 @@ from lab.cache import digest
 from lab.errors import InfraError
 from lab.journal import Journal
 from lab.matrix.parcel import Parcel, pack, unpack
-from lab.matrix.remote import ship
+from lab.matrix.tasks import ship
 from lab.settings import Settings
 from lab.source import obtain
 from tests.unit.build.toykernel import TOY_TREE
