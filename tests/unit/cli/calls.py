@@ -25,6 +25,7 @@ class Call:
         self.runs = folder / "runs"
         self.mirrors = mirrors
         self.cc: Path | None = None
+        self.trees: Path | None = None
 
     def environment(self, *, own_ledger: bool = False, path: Path | None = None) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("KVMD_LAB_")}
@@ -36,6 +37,8 @@ class Call:
         }
         if self.cc is not None:
             settings["KVMD_LAB_CC"] = str(self.cc)
+        if self.trees is not None:
+            settings["KVMD_LAB_TREES"] = str(self.trees)
         if not own_ledger:
             settings["KVMD_LAB_LEDGER"] = str(TOY_LEDGER / "kernel-patches")
         return kept | settings | ({} if path is None else {"PATH": str(path)})

@@ -93,6 +93,17 @@ def test_kernels_lists_the_releases(call: Call) -> None:
     assert {"2.3.99-pre1", "2.3.99-pre9", "2.4.0-test1", "2.4.0-test12"} <= set(names)
 
 
+def test_kernels_lists_point_releases_that_the_user_has(call: Call, tmp_path: Path) -> None:
+    call.trees = tmp_path / "trees"
+    point = call.trees / "linux"
+    point.mkdir(parents=True)
+    makefile = "VERSION = 2\nPATCHLEVEL = 4\nSUBLEVEL = 0\nEXTRAVERSION = -test13-pre2\n"
+    (point / "Makefile").write_text(makefile, encoding="ascii")
+    rows = {row["name"]: row["where"] for row in json.loads(call("kernels", "--json").stdout)}
+    assert rows["2.4.0-test13-pre2"] == "tree"
+    assert list(rows).index("2.4.0-test12") + 1 == list(rows).index("2.4.0-test13-pre2")
+
+
 def test_mirror_without_the_kernel_tells_what_to_give(call: Call) -> None:
     done = call("fetch", "2.3.99-pre3")
     assert done.returncode == 3
