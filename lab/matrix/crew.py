@@ -11,16 +11,18 @@ import itertools
 import queue
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
 from lab.matrix import work
 from lab.matrix.book import Book, Result
 from lab.matrix.cells import Cell
+from lab.scenario.parallel import settled
 
 _CELL, _BUILD = 0, 1  # the smaller one first
 _LOOK_SECONDS = 0.2
-Job = Callable[[], None]
+Job = Callable[[int], None]  # with the number of the worker that does it
 Tell = Callable[[Result], None]
 
 
@@ -52,7 +54,7 @@ class Crew:
         for (kernel, variant), group in groups.items():
             self._put(_BUILD, partial(self._build, kernel, variant, group))
         # If nobody is left to wait for them they end with this process, and their children with them.
-        threads = [threading.Thread(target=self._loop, name=f"matrix {n}", daemon=True) for n in range(self._workers)]
+        threads = [threading.Thread(target=self._loop, args=(n,), daemon=True) for n in range(self._workers)]
         try:
             for thread in threads:
                 thread.start()
@@ -74,7 +76,7 @@ class Crew:
     def _put(self, rank: int, job: Job) -> None:
         self._jobs.put((rank, next(self._numbers), job))
 
-    def _loop(self) -> None:
+    def _loop(self, number: int) -> None:
         """Do one job after the other, until none is left that is waiting or under way."""
         while not self.stop.is_set() and self._jobs.unfinished_tasks:
             try:
@@ -82,7 +84,7 @@ class Crew:
             except queue.Empty:
                 continue  # a build that is under way may bring more
             try:
-                job()
+                job(number)
             except work.Stopped:
                 return
             except BaseException as error:  # noqa: BLE001 - goes to the thread that waits for us
@@ -91,7 +93,7 @@ class Crew:
             finally:
                 self._jobs.task_done()
 
-    def _build(self, kernel: str, variant: str, group: Sequence[Cell]) -> None:
+    def _build(self, kernel: str, variant: str, group: Sequence[Cell], _number: int) -> None:
         trouble = work.build(kernel, variant, self._folder, self.stop)
         for cell in group:
             if trouble is None:
@@ -99,8 +101,9 @@ class Crew:
             else:
                 self._note(Result(cell=cell, outcome=trouble.outcome, reason=trouble.reason))
 
-    def _attempt(self, cell: Cell) -> None:
-        self._note(work.attempt(cell, self._folder, self.book.plan, self.stop))
+    def _attempt(self, cell: Cell, number: int) -> None:
+        with settled(number) if self._workers > 1 else nullcontext():
+            self._note(work.attempt(cell, self._folder, self.book.plan, self.stop))
 
     def _note(self, result: Result) -> None:
         with self._lock:

@@ -13,7 +13,7 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -29,6 +29,7 @@ from lab.matrix import work
 from lab.matrix.book import Plan, Result
 from lab.matrix.cells import Cell
 from lab.matrix.parcel import Parcel, check, pack, sealed, unpack
+from lab.scenario.parallel import settled
 from lab.settings import Settings
 from lab.source.packing import packed
 
@@ -155,7 +156,8 @@ def attempt(order: Order, cell: Cell, plan: Plan, key: str, sent: Parcel | None)
         kernel = stored(key, sent, Settings.from_environment().cache)
         if kernel is None:
             return Lacks(_name())
-        result = work.attempt(cell, folder, plan, stop, [f"--built={kernel}"])
+        with _on_a_core():
+            result = work.attempt(cell, folder, plan, stop, [f"--built={kernel}"])
         return Done(result, pack(folder))
 
 
@@ -212,6 +214,12 @@ def _at_work(order: Order) -> Iterator[tuple[Unwanted, Path]]:
     finally:
         with _busy_lock:
             _busy[order.matrix] -= 1
+
+
+def _on_a_core() -> AbstractContextManager[None]:
+    """Keep what this thread starts on one core, if all workers of this host are numbered, as --dask local does."""
+    number = _worker().name
+    return settled(number) if isinstance(number, int) else nullcontext()
 
 
 def _worker() -> Any:

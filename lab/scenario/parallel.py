@@ -7,7 +7,8 @@ logs. At the end its events go into the run's journal, each with the name of the
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,17 @@ def settle(number: int) -> None:
     """
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[number % len(cores)]})
+
+
+@contextmanager
+def settled(number: int) -> Iterator[None]:
+    """Keep this thread and the processes that it starts on one core meanwhile, as `settle` does."""
+    cores = os.sched_getaffinity(0)
+    settle(number)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 def pack(task: Task) -> str:

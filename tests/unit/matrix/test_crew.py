@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -85,6 +87,30 @@ def test_several_work_at_the_same_time(hands: Hands, tmp_path: Path) -> None:
     worker, told = crew(tmp_path, workers=2)
     worker.work(PLAN.cells()[:4], {})
     assert len(told) == 4
+
+
+def test_each_of_several_keeps_its_cells_to_one_core_and_its_builds_to_none(
+    hands: Hands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = threading.local()
+    used: set[frozenset[int]] = set()
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: getattr(mine, "cores", {3, 5}))
+    monkeypatch.setattr(os, "sched_setaffinity", lambda _, cores: setattr(mine, "cores", set(cores)))
+    both = threading.Barrier(2, timeout=10)
+
+    def meet(_: Cell) -> None:
+        both.wait()
+        used.add(frozenset(mine.cores))
+
+    def build(*words: Any) -> work.Trouble | None:
+        assert os.sched_getaffinity(0) == {3, 5}
+        return hands.build(*words)
+
+    hands.during = meet
+    monkeypatch.setattr(work, "build", build)
+    worker, _ = crew(tmp_path, workers=2)
+    worker.work(PLAN.cells()[:4], {})
+    assert used == {frozenset({3}), frozenset({5})}
 
 
 def test_error_of_the_host_ends_all_and_keeps_what_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
