@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import select
+import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,8 +16,14 @@ import pytest
 
 from tests.guest.matrix.toycluster import LOOPBACK, Existing, Toys, lines, listening, told, toy_tree
 from tests.runs import gone
+from tests.unit.build.toykernel import edit
 
 LOCAL = ("--dask=local", "--workers=2")
+NEWER = """
+def test_toy(workbench, machine_spec):
+    workbench.machine(machine_spec).agent.ping()
+    assert str(workbench.version) == "2.3.99-pre3"
+"""
 ALL = [(1, "passed", ""), (2, "passed", ""), (3, "failed", "AssertionError: seed 3 fails"), (4, "passed", "")]
 
 
@@ -77,6 +86,20 @@ def test_client_that_is_stopped_takes_its_cluster_along(toys: Toys, number: sign
         assert gone(str(toys.folder), seconds=30.0), toys.left()
     else:
         assert toys.left() == []
+
+
+def test_bisection_on_a_cluster_finds_the_release(toys: Toys, trees: Path, tmp_path: Path) -> None:
+    toys.trees = tmp_path / "trees"
+    for name in ("pre2", "pre3"):
+        shutil.copytree(trees / "linux", toys.trees / name)
+    edit(toys.trees / "pre2" / "Makefile", "-pre3", "-pre2")
+    toys.scenario.write_text(NEWER)
+    argv = [sys.executable, "-m", "lab", "bisect", f"--scenario={toys.scenario}", "--kernels=2.3.99-pre2,2.3.99-pre3"]
+    argv += ["--good=2.3.99-pre3", "--bad=2.3.99-pre2", "--repeat=3", "--json", *LOCAL]
+    found = subprocess.run(argv, env=toys.environment(), capture_output=True, text=True, check=False, timeout=60)
+    assert found.returncode == 0, found.stderr
+    assert "fails up to 2.3.99-pre2 and passes from 2.3.99-pre3 on" in json.loads(found.stdout)["says"]
+    assert toys.left() == []
 
 
 def test_tree_and_kernel_travel_to_workers_that_have_neither(toys: Toys) -> None:
