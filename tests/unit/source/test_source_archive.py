@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import gzip
 import io
 import lzma
 import os
 import tarfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +25,11 @@ PACKERS: dict[str, Callable[[bytes], bytes]] = {
     "gz": gzip.compress,
     "bz2": bz2.compress,
     "xz": lzma.compress,
+}
+UNPACKERS: dict[str, Callable[[bytes], bytes]] = {
+    "gz": gzip.decompress,
+    "bz2": bz2.decompress,
+    "xz": lzma.decompress,
 }
 TOP = file("linux/Makefile", MAKEFILE.encode())
 
@@ -151,15 +158,23 @@ def test_header_that_is_damaged_is_not_taken_for_the_end(folder: Path, tarball: 
         unpack(tarball, folder)
 
 
-@pytest.mark.parametrize("packing", ["gz", "bz2", "xz"])
+@pytest.mark.parametrize("packing", UNPACKERS)
 def test_packed_data_with_a_flipped_bit_are_refused(tree: Path, tmp_path: Path, tarball: Path, packing: str) -> None:
-    whole = PACKERS[packing](pack(tree, tarball, "").read_bytes())
-    for number, where in enumerate(range(len(whole) // 5, len(whole) - 40, len(whole) // 7)):
+    """But for some bits of gzip's, one of 300, that say the same otherwise: how far back in a row of zeros to copy."""
+    plain = pack(tree, tarball, "").read_bytes()
+    whole = PACKERS[packing](plain)
+    refused = 0
+    for where in range(len(whole) // 5, len(whole) - 40, len(whole) // 50):
         tarball.write_bytes(flipped(whole, where))
-        folder = tmp_path / f"entry{number}"
+        with contextlib.suppress(zlib.error, lzma.LZMAError, EOFError, OSError):
+            if UNPACKERS[packing](tarball.read_bytes()) == plain:
+                continue
+        folder = tmp_path / f"entry{where}"
         folder.mkdir()
         with pytest.raises(SourceError):
             unpack(tarball, folder)
+        refused += 1
+    assert refused >= 30
 
 
 def test_foreign_bytes_after_the_end_are_refused(folder: Path, tarball: Path) -> None:
