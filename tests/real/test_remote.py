@@ -21,14 +21,13 @@ def start(tree: Tree, other: Server, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-@pytest.fixture
-def caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True)
+def _caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is in the cache here."""
     monkeypatch.setenv("KVMD_LAB_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("KVMD_LAB_CACHE", str(tmp_path / "cache"))
 
 
-@pytest.mark.usefixtures("caches")
 def test_connection_cut_in_the_middle_of_a_build_leaves_no_compiler(
     real_tree: Tree,
     client: Server,  # noqa: F811
@@ -47,7 +46,6 @@ def test_connection_cut_in_the_middle_of_a_build_leaves_no_compiler(
     assert (client.settled(), client.user.files()) == ([], before)
 
 
-@pytest.mark.usefixtures("caches")
 def test_kernel_is_built_and_every_scenario_passes_on_another_host(
     real_tree: Tree,
     client: Server,  # noqa: F811

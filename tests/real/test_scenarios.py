@@ -33,6 +33,16 @@ def test_every_scenario_passes(real_tree: Tree, cpus: int, tmp_path: Path, monke
     assert outcome["passed"] >= 7
 
 
+def test_scenarios_of_the_history_say_of_this_release_what_its_pages_say(
+    real_tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KVMD_LAB_RUNS", str(tmp_path))
+    history = Path(__file__).parents[2] / "docs" / "history"
+    assert lab(real_tree, "run", str(history / "test_write_size.py"))["outcome"]["passed"] == 1
+    with pytest.raises(AssertionError, match=r'"failed": 1'):
+        lab(real_tree, "run", str(history / "test_flood_time.py"))
+
+
 @pytest.mark.parametrize("smp", [(), ("--smp",)], ids=["up", "smp"])
 def test_gcc_11_builds_a_kernel_that_passes_the_audit(real_tree: Tree, smp: tuple[str, ...]) -> None:
     if shutil.which("gcc-11") is None:
