@@ -4,5 +4,6 @@
     There, RemoteHost -- Link -- SSH connection -- Keeper -- build, image, QEMU
 
 The other side is a copy of the same lab (`deploy`), and `keeper` is the one process that works for a connection: it
-ends with it, and everything that it started ends with it. `docs/ssh.md` tells the rest.
+ends with it, and everything that it started ends with it; its parent, the `guard`, sees to that if it cannot itself.
+`docs/ssh.md` tells the rest.
 """

@@ -1,9 +1,9 @@
-"""The one process on the other side: it works for a connection, and ends with it.
+"""The one process on the other side that does the work: for a connection, and it ends with it.
 
 It reads frames from its standard input and writes frames to its standard output; it opens nothing else. Whatever
 happens to the connection, to the process on the near side or to this one, no QEMU is left: the end of the input,
-silence and a signal end the keeper, and the keeper's end, however it comes, kills its QEMUs (PR_SET_PDEATHSIG). Their
-disks have no names.
+silence and a signal end the keeper, its guard kills a keeper that does nothing any more, and the keeper's end, however
+it comes, kills its QEMUs (PR_SET_PDEATHSIG). Their disks have no names.
 """
 
 from __future__ import annotations
@@ -25,20 +25,23 @@ from lab.journal import Journal
 from lab.machine.loop import loop
 from lab.remote import messages
 from lab.remote.frames import BEAT_SECONDS, SILENCE_SECONDS, Decoder, Frame, Kind
+from lab.remote.guard import ENDING, Pulse, under_guard
 from lab.remote.outlet import Outlet
 from lab.remote.works import Works, settings_for
 from lab.settings import Settings
 
-END_SECONDS = 15.0  # then it ends, whatever it was doing
+END_SECONDS = 15.0  # then it ends, whatever it was doing;
+KILL_SECONDS = 20.0  # or its guard ends it
 PLENTY = 8 << 20  # bytes that wait for the other side: meanwhile QEMU's lines are not read
 
 
 class Keeper:
     """Frames in, work, frames out. Methods with a leading underscore belong to the loop's thread."""
 
-    def __init__(self, source: int, sink: int, settings: Settings) -> None:
+    def __init__(self, source: int, sink: int, settings: Settings, pulse: Pulse) -> None:
         self.works = Works(settings, self._say)
         self._source = source
+        self._pulse = pulse
         self._asked: queue.SimpleQueue[messages.Asked | None] = queue.SimpleQueue()
         self._decoder = Decoder()
         self._heard = time.monotonic()
@@ -71,6 +74,7 @@ class Keeper:
         if isinstance(request, messages.Hello):
             self.works.settings = settings_for(self.works.settings, request.qemu)
             self._silence = request.silence
+            loop().call(self._beat)
             value: Any = os.getpid()
         else:
             journal = Journal()
@@ -86,15 +90,18 @@ class Keeper:
 
     def _begin(self) -> None:
         loop().events.add_reader(self._source, self._read)
-        self._beat()
+        self._next = loop().events.call_soon(self._beat)
 
     def _beat(self) -> None:
-        """Show the other side that we are there, and look whether it is."""
+        """Show the other side and the guard that we are there, and look whether the other side is."""
+        self._next.cancel()
         if time.monotonic() - self._heard > self._silence:
             self._end()
+        if self._ending:
             return
         self._say(Frame(Kind.BEAT))
-        loop().events.call_later(min(BEAT_SECONDS, self._silence / 4), self._beat)
+        self._pulse.promise(2 * self._silence)  # by then the other side has given us up
+        self._next = loop().events.call_later(min(BEAT_SECONDS, self._silence / 4), self._beat)
 
     def _say(self, frame: Frame) -> None:
         self._out.send(frame.encode())
@@ -137,6 +144,7 @@ class Keeper:
         """Kill the QEMUs at once; then the main thread puts away what it works at, and if it does not, no matter."""
         if not self._ending:
             self._ending = True
+            self._pulse.promise(KILL_SECONDS)
             loop().events.remove_reader(self._source)
             for kept in list(self.works.machines.values()):
                 kept.qemu.kill()
@@ -147,6 +155,7 @@ class Keeper:
 
 def main() -> None:
     """Work for whoever holds the other ends of standard input and output."""
+    pulse = under_guard()
     ending = False
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
@@ -155,13 +164,13 @@ def main() -> None:
             ending = True
             raise KeyboardInterrupt
 
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+    for number in ENDING:
         signal.signal(number, interrupt)
     sink = os.dup(1)
     os.dup2(2, 1)  # what a library prints must not come between the frames
     os.set_blocking(0, False)
     os.set_blocking(sink, False)
-    keeper = Keeper(0, sink, Settings.from_environment())
+    keeper = Keeper(0, sink, Settings.from_environment(), pulse)
     try:
         with contextlib.suppress(KeyboardInterrupt):
             keeper.serve()

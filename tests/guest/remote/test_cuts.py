@@ -26,7 +26,7 @@ from tests.guest.remote.conftest import SILENCE
 from tests.guest.remote.relay import Relay
 from tests.guest.remote.server import SECONDS, Server, kill
 
-NEVER = 60.0
+NEVER = 30.0
 
 PROGRAM = """
     import sys
@@ -94,6 +94,25 @@ def test_killed_keeper_takes_its_qemu_with_it(setup: Callable[..., Setup], own: 
             pending.result(NEVER)
         assert client.settled() == []
         os.close(qemu)
+
+
+@pytest.mark.parametrize("guard_too", [False, True], ids=["alone", "guard_dead"])
+def test_stopped_keeper_leaves_no_qemu(
+    setup: Callable[..., Setup], own: There, client: Server, *, guard_too: bool
+) -> None:
+    with Machine.boot(**setup("mute:2")) as machine:
+        pending = machine.agent.submit(Op.PING)
+        os.kill(own.link.pid, signal.SIGSTOP)
+        if guard_too:
+            os.kill(guard(own.link.pid), signal.SIGKILL)
+        with pytest.raises(LinkLostError):
+            pending.result(NEVER)
+        assert client.settled() == []
+
+
+def guard(keeper: int) -> int:
+    """The number of a keeper's parent."""
+    return int(Path(f"/proc/{keeper}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def test_killed_qemu_is_told_as_what_it_is(setup: Callable[..., Setup], client: Server) -> None:

@@ -1,4 +1,4 @@
-"""The keeper, without SSH: over two pipes."""
+"""The keeper and its guard, without SSH: over two pipes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ SECONDS = 20.0
 
 
 class Talk:
-    """A keeper as a child, and what is said with it."""
+    """A guard as a child, and what is said with its keeper."""
 
     def __init__(self, cache: Path) -> None:
         self.child = subprocess.Popen(
@@ -72,8 +73,19 @@ def hello(talk: Talk, silence: float = 60.0) -> int:
     return int(messages.decode(talk.ask(messages.Hello("qemu-system-i386", silence)).value, int))
 
 
-def test_keeper_greets_with_its_number(talk: Talk) -> None:
-    assert hello(talk) == talk.child.pid
+@contextmanager
+def watched(pid: int) -> Iterator[Callable[[], bool]]:
+    """Give what waits for the end of a process that is no child, and tells whether it came."""
+    number = os.pidfd_open(pid)
+    try:
+        yield lambda: bool(select.select([number], [], [], SECONDS)[0])
+    finally:
+        os.close(number)
+
+
+def test_keeper_greets_with_its_number_and_has_a_guard(talk: Talk) -> None:
+    status = Path(f"/proc/{hello(talk)}/status").read_text()
+    assert f"PPid:\t{talk.child.pid}\n" in status
 
 
 def test_keeper_ends_with_its_input(talk: Talk) -> None:
@@ -84,7 +96,39 @@ def test_keeper_ends_with_its_input(talk: Talk) -> None:
 
 
 def test_keeper_ends_when_nothing_is_said(talk: Talk) -> None:
-    hello(talk, silence=0.2)
+    hello(talk, silence=1.0)
+    assert talk.child.wait(SECONDS) == 0
+
+
+def test_stopped_keeper_is_killed_by_its_guard(talk: Talk) -> None:
+    keeper = hello(talk, silence=0.2)
+    with watched(keeper) as ended:
+        os.kill(keeper, signal.SIGSTOP)
+        assert ended()
+    assert talk.child.wait(SECONDS) == 128 + signal.SIGKILL
+
+
+def test_keeper_that_speaks_is_let_live(talk: Talk) -> None:
+    keeper = hello(talk, silence=1.0)
+    for _ in range(10):
+        assert select.select([], [], [], 0.3) == ([], [], [])
+        talk.say(Frame(Kind.BEAT).encode())
+    assert hello(talk) == keeper
+
+
+def test_keeper_dies_with_its_guard(talk: Talk) -> None:
+    with watched(hello(talk)) as ended:
+        talk.child.kill()
+        assert ended()
+
+
+def test_keeper_ends_although_its_guard_is_stopped(talk: Talk) -> None:
+    with watched(hello(talk)) as ended:
+        talk.child.send_signal(signal.SIGSTOP)
+        assert talk.child.stdin is not None
+        talk.child.stdin.close()
+        assert ended()
+    talk.child.send_signal(signal.SIGCONT)
     assert talk.child.wait(SECONDS) == 0
 
 
@@ -102,10 +146,10 @@ def test_keeper_ends_by_a_signal(talk: Talk, number: signal.Signals) -> None:
 
 
 def test_lab_error_comes_back_and_the_keeper_goes_on(talk: Talk) -> None:
-    hello(talk)
+    keeper = hello(talk)
     failed = talk.ask(messages.Settle(5))
     assert type(messages.error(failed, "box")) is MachineError
-    assert hello(talk) == talk.child.pid
+    assert hello(talk) == keeper
 
 
 def test_file_that_is_not_what_was_sent_is_refused_and_removed(talk: Talk, tmp_path: Path) -> None:
