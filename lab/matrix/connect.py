@@ -15,6 +15,12 @@ _SECONDS = 20
 _HOST = "127.0.0.1"
 # A tree that is sent along is no mistake, as Dask would take it for.
 _QUIET = {"distributed.admin.large-graph-warning-threshold": "1GiB"}
+# What a local cluster watches itself by, hundreds of times a second: the cores are for the cells, which take seconds.
+_UNWATCHED = {
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "5s",
+}
 
 
 def check() -> Any:
@@ -65,7 +71,7 @@ def _local(distributed: Any, workers: int) -> Iterator[Any]:
 
     with (
         TemporaryDirectory(prefix="kvmd-lab-dask-", ignore_cleanup_errors=True) as folder,
-        dask.config.set(temporary_directory=folder),  # the scheduler's and the nannies'
+        dask.config.set({**_UNWATCHED, "temporary-directory": folder}),  # the workers have it from their nannies
         distributed.LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
