@@ -16,11 +16,16 @@ def leave_grid(folder: Path) -> Path:
     """Write the page of the matrix in `folder`, and that of each of its runs that has none; return where it is."""
     results = read(folder)
     for run in {result.run for result in results if result.run}:
-        if (folder / run / "journal.jsonl").is_file() and not (folder / run / "report.html").exists():
-            leave(folder / run)
+        leave_run(folder / run)
     written = folder / "grid.html"
     write(written, grid_page(grid([result.shown for result in results])))
     return written
+
+
+def leave_run(run: Path) -> None:
+    """Write the page of a run that has none; nothing can be said of one without a journal."""
+    if (run / "journal.jsonl").is_file() and not (run / "report.html").exists():
+        leave(run)
 
 
 def leave_pair(folder: Path, turn: Turn) -> Path:

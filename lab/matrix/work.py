@@ -66,7 +66,9 @@ def build(kernel: str, variant: str, folder: Path, stop: Stop, options: Sequence
 
 
 def attempt(cell: Cell, folder: Path, plan: Plan, stop: Stop, options: Sequence[str] = ()) -> Result:
-    """Run a cell's scenario; the run's folder is below `folder`/cells. `options` are more of its options."""
+    """Run a cell's scenario; its folder, with a page, is below `folder`/cells. `options` are more of its options."""
+    from lab.matrix.page import leave_run  # takes a while
+
     place, begin = folder / "cells" / cell.name, time.monotonic()
     log, before = place / "output.log", _runs(place)
     arguments = ["run", *cell.arguments, "--workers=1", "--json", *options]
@@ -75,6 +77,8 @@ def attempt(cell: Cell, folder: Path, plan: Plan, stop: Stop, options: Sequence[
     seconds = round(time.monotonic() - begin, 3)
     runs = sorted(_runs(place) - before)
     run = str(runs[-1].relative_to(folder)) if runs else ""
+    if runs:
+        leave_run(runs[-1])
     if code is None:
         why = f"no end within {plan.budget:g} s"
         return Result(cell=cell, outcome="timeout", seconds=seconds, reason=why, run=run)

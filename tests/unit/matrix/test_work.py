@@ -15,8 +15,9 @@ from lab.matrix import Cell, Plan, Result, work
 
 CELL = Cell(kernel="2.3.99-pre3", scenario="tour", cpus=2, ram_mib=16, swap_mib=96, seed=7)
 PLAN = Plan(kernels=("2.3.99-pre3",), scenarios=("tour",), budget=0.2)
-SKIPPED = {"kind": "outcome", "test": "a", "verdict": "skipped", "why": "not here"}
-FAILED = {"kind": "outcome", "test": "b", "verdict": "failed", "why": "assert 1 == 2\n and more"}
+ENDED = {"kind": "outcome", "phase": "call", "seconds": 0.5}
+SKIPPED = {**ENDED, "test": "a", "outcome": "skipped", "verdict": "skipped", "why": "not here"}
+FAILED = {**ENDED, "test": "b", "outcome": "failed", "verdict": "failed", "why": "assert 1 == 2\n and more"}
 
 
 class Left(Child):
@@ -24,7 +25,7 @@ class Left(Child):
 
     code: int | None = 0
     counts: dict[str, object] | None
-    events: list[dict[str, str]]
+    events: list[dict[str, object]]
     words = ""
     number = 0
     arguments: Sequence[str] = ()
@@ -68,6 +69,7 @@ def test_pass_has_its_run_and_no_reason(child: type[Left], tmp_path: Path) -> No
     result = attempt(tmp_path)
     assert (result.outcome, result.reason, result.cell) == ("passed", "", CELL)
     assert (tmp_path / result.run / "result.json").is_file()
+    assert "2026-1-run" in (tmp_path / result.run / "report.html").read_text()
     assert child.arguments[:2] == ["run", "tour"]
     assert {"--kernel=2.3.99-pre3", "--cpus=2", "--ram=16", "--swap=96", "--seed=7"} <= set(child.arguments)
 
