@@ -8,7 +8,6 @@ import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +18,6 @@ from lab.errors import last_lines
 from lab.process import die_with_parent
 
 TERM_SECONDS = 10.0
-_STEP = 0.01
 _MARK = "kvmd-lab: "
 
 
@@ -64,9 +62,13 @@ class Child:
 
     def wait(self, seconds: float) -> None:
         """Let time pass, at most until it has ended."""
-        end = time.monotonic() + seconds
-        while not self.ended and time.monotonic() < end:
-            select.select([], [], [], _STEP)
+        if self.ended:
+            return
+        number = os.pidfd_open(self.child.pid)
+        try:
+            select.select([number], [], [], seconds)
+        finally:
+            os.close(number)
 
     def complaint(self) -> str:
         """Return the first line of the last error that it told of, or else its last line; empty: it said nothing."""

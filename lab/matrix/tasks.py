@@ -87,17 +87,12 @@ class Unwanted:
 
         self._worker: Any = get_worker()
         self._key = self._worker.get_current_task()
-        self._never = threading.Event()
 
     def is_set(self) -> bool:
         """Whether it is to end: it was cancelled, whoever asked has gone, or its worker is about to close."""
         task = self._worker.state.tasks.get(self._key)
         wanted = task is not None and task.state in ("executing", "long-running")
         return not wanted or self._worker.status.name in ("closing", "closed", "failed")
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Let time pass, and look."""
-        return self.is_set() or self._never.wait(timeout) or self.is_set()
 
 
 @functools.cache

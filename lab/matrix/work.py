@@ -18,7 +18,7 @@ from lab.matrix.cells import Cell
 from lab.report.grid import Outcome
 
 BUILD_SECONDS = 1800.0
-_STEP = 0.05
+_LOOK_SECONDS = 0.05
 KERNEL_CODES = range(3, CompileError.exit_code + 2)  # source, port, configuration, compiler, audit
 
 
@@ -37,8 +37,8 @@ class _Run(msgspec.Struct):
 class Stop(Protocol):
     """What tells that everything is to end: a threading.Event, or what is like one."""
 
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait for at most so many seconds; return whether to end."""
+    def is_set(self) -> bool:
+        """Whether to end."""
 
 
 class Stopped(LabError):
@@ -95,7 +95,8 @@ def _call(
     end = time.monotonic() + budget
     with Child(arguments, log, environment) as child:
         while not child.ended and time.monotonic() < end:
-            if stop.wait(_STEP):
+            child.wait(_LOOK_SECONDS)
+            if stop.is_set():
                 raise Stopped("stopped")
         in_time = child.ended
     return child.child.returncode if in_time else None, child.complaint()

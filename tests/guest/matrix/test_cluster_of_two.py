@@ -12,8 +12,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import dask
 import pytest
 
+from lab.matrix.connect import LOCAL as LOCAL_CLUSTER
+from lab.matrix.connect import connected
 from tests.guest.matrix.toycluster import LOOPBACK, Existing, Toys, lines, listening, told, toy_tree
 from tests.runs import gone
 from tests.unit.build.toykernel import edit
@@ -57,6 +60,12 @@ def test_results_are_those_of_one_machine(toys: Toys) -> None:
     assert [len(lines(folder)) for folder in (alone, together)] == [4, 4]
     assert all((together / str(one["run"]) / "report.html").is_file() for one in lines(together))
     assert toys.left() == []
+
+
+def test_workers_of_a_local_cluster_do_not_profile_themselves() -> None:
+    with connected(LOCAL_CLUSTER, 1) as client:
+        asked = client.run(dask.config.get, "distributed.worker.profile.enabled")
+    assert list(asked.values()) == [False]
 
 
 def test_worker_that_is_killed_in_the_middle_of_a_cell_loses_no_result(toys: Toys) -> None:

@@ -49,6 +49,9 @@ class Left(Child):
     def ended(self) -> bool:
         return self.code is not None
 
+    def wait(self, seconds: float) -> None:
+        threading.Event().wait(seconds)
+
     def __exit__(self, *_: object) -> None:
         pass
 
