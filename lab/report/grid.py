@@ -17,6 +17,8 @@ from lab.version import KernelVersion
 
 Outcome = Literal["passed", "failed", "error", "skipped", "impossible", "timeout"]
 OUTCOMES: tuple[Outcome, ...] = ("failed", "error", "timeout", "passed", "skipped", "impossible")
+MANY = 12  # cells in one place that are still shown one by one
+MANY_NAMES = 20  # cells that are still named with their reason
 _RANK: dict[str, int] = {outcome: rank for rank, outcome in enumerate(OUTCOMES)}
 _WORDS = {"cpus": "{} CPU", "ram_mib": "{} MiB of RAM", "swap_mib": "{} MiB of swap"}
 
@@ -100,6 +102,12 @@ class Grid(msgspec.Struct, frozen=True):
         return [(outcome, reason, cells) for (outcome, reason), cells in ordered]
 
     @property
+    def folded(self) -> bool:
+        """Whether the page leaves out cells, since there are too many."""
+        places = any(len(cells) > MANY for _, columns in self.rows for cells in columns)
+        return places or any(len(cells) > MANY_NAMES for _, _, cells in self.reasons)
+
+    @property
     def counts(self) -> list[tuple[str, int]]:
         """How often each outcome is there, without those that are not; what is bad comes first."""
         found = [cell.outcome for cell in self.cells]
@@ -123,6 +131,19 @@ def grid(cells: Sequence[Cell], title: str = "Kernels and scenarios") -> Grid:
         for name in dict.fromkeys(cell.scenario for cell in cells)
     )
     return Grid(title, columns, rows)
+
+
+def shown(cells: Sequence[Cell]) -> list[tuple[Cell, int]]:
+    """Return what a place shows: each of its cells, or the first with each outcome, and how many have that outcome.
+
+    What is bad comes first then. A cell that stands for itself counts 0.
+    """
+    if len(cells) <= MANY:
+        return [(cell, 0) for cell in cells]
+    alike: dict[str, list[Cell]] = {}
+    for cell in cells:
+        alike.setdefault(cell.outcome, []).append(cell)
+    return [(alike[outcome][0], len(alike[outcome])) for outcome in OUTCOMES if outcome in alike]
 
 
 def _machine(column: Column, names: Sequence[str]) -> str:

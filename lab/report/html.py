@@ -20,7 +20,7 @@ from lab.cache import host_trouble
 from lab.errors import UsageError
 from lab.report import drawing
 from lab.report.canvas import Picture
-from lab.report.grid import Grid
+from lab.report.grid import MANY_NAMES, Grid, shown
 from lab.report.journals import load
 from lab.report.lines import TELLS
 from lab.report.scenarios import Scenario
@@ -77,7 +77,7 @@ def page(run: Run) -> str:
 
 def grid_page(found: Grid) -> str:
     """Return the page of many runs; it belongs where the cells' folders can be found from."""
-    return environment().get_template("grid.html.j2").render(grid=found)
+    return environment().get_template("grid.html.j2").render(grid=found, shown=shown, most=MANY_NAMES)
 
 
 def leave(folder: Path, path: Path | None = None) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from lab.report.grid import OUTCOMES, Cell, Outcome, grid
+from lab.report.grid import MANY, MANY_NAMES, OUTCOMES, Cell, Outcome, grid
 from lab.report.html import grid_page
 from tests.unit.report.outline import Outline
 from tests.unit.report.runs import HOSTILE
@@ -86,6 +86,28 @@ def test_cells_lead_to_their_runs_pages_and_say_their_outcome() -> None:
     words = " ".join(outline.words.split())
     assert all(word in words for word in ("✗ failed", "◔ timeout", "∅ impossible", "✓ passed", "not tried"))
     assert "an oops" in words
+
+
+def test_too_many_cells_of_one_place_are_counted_with_the_way_to_the_first_of_each_outcome() -> None:
+    many = [cell(run=f"good/{number}") for number in range(MANY)]
+    bad = [cell(outcome="failed", reason="an oops", run=f"bad/{number}") for number in range(MANY_NAMES + 3)]
+    outline = Outline(grid_page(grid([*many, cell(outcome="timeout", run="late"), *bad])))
+    links = [attrs["href"] for tag, attrs in outline.elements if tag == "a" and attrs.get("class") == "cell"]
+    assert links == ["bad/0/report.html", "late/report.html", "good/0/report.html"]
+    words = " ".join(outline.words.split())
+    assert f"✗ failed tour on 2.3.99-pre3 {len(bad)} times" in words
+    assert f"✓ passed tour on 2.3.99-pre3 {MANY} times" in words
+    assert "◔ timeout tour on 2.3.99-pre3 once" in words
+    assert words.count("tour on 2.3.99-pre3") == MANY_NAMES + 3
+    assert "and 3 more" in words
+    assert "All are in results.jsonl" in words
+
+
+def test_cells_of_one_place_are_shown_one_by_one_as_long_as_they_are_few() -> None:
+    outline = Outline(grid_page(grid([cell(run=f"{number}") for number in range(MANY)])))
+    links = [attrs for tag, attrs in outline.elements if tag == "a" and attrs.get("class") == "cell"]
+    assert len(links) == MANY
+    assert "results.jsonl" not in outline.words
 
 
 def test_every_outcome_has_a_sign_of_its_own_or_is_skipped() -> None:
