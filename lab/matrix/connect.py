@@ -37,7 +37,7 @@ def check() -> Any:
 def connected(address: str, workers: int) -> Iterator[Any]:
     """Give a client of the scheduler at `address`; "local": of a cluster of `workers` processes that ends with it.
 
-    UsageError: Dask is not installed, or no address. HostError: nobody answers there.
+    UsageError: Dask is not installed, or no address. HostError: nobody answers there, or workers do not start here.
     """
     distributed = check()
     import dask
@@ -45,7 +45,11 @@ def connected(address: str, workers: int) -> Iterator[Any]:
     with ExitStack() as stack:
         stack.enter_context(dask.config.set(_QUIET))
         if address == LOCAL:
-            cluster = stack.enter_context(_local(distributed, workers))
+            try:
+                cluster = stack.enter_context(_local(distributed, workers))
+            except (OSError, RuntimeError) as error:
+                what, seen = f"{workers} workers of a cluster do not start here", (str(error.__cause__ or error),)
+                raise HostError(what, doing="starting them", seen=seen, hint="plain matrix needs no Dask") from error
             target, security = cluster.scheduler_address, cluster.security
         else:
             target, security = address, None

@@ -13,8 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import dask
+import distributed
 import pytest
 
+from lab.errors import HostError
 from lab.matrix.connect import LOCAL as LOCAL_CLUSTER
 from lab.matrix.connect import connected
 from tests.guest.matrix.toycluster import LOOPBACK, Existing, Toys, lines, listening, told, toy_tree
@@ -66,6 +68,17 @@ def test_workers_of_a_local_cluster_do_not_profile_themselves() -> None:
     with connected(LOCAL_CLUSTER, 1) as client:
         asked = client.run(dask.config.get, "distributed.worker.profile.enabled")
     assert list(asked.values()) == [False]
+
+
+def test_local_cluster_that_does_not_start_is_trouble_of_this_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(**_: object) -> None:
+        raise RuntimeError("Nanny failed to start.") from OSError("too many open files")
+
+    monkeypatch.setattr(distributed, "LocalCluster", start)
+    with pytest.raises(HostError) as caught, connected(LOCAL_CLUSTER, 2):
+        pass
+    assert "2 workers" in caught.value.what
+    assert caught.value.seen == ("too many open files",)
 
 
 def test_worker_that_is_killed_in_the_middle_of_a_cell_loses_no_result(toys: Toys) -> None:
