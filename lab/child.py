@@ -47,12 +47,14 @@ class Child:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End it, and kill what it started. It is asked first, so that it can put its things away."""
-        if not self.ended:
-            self.child.terminate()
-            self.wait(TERM_SECONDS)
-        with contextlib.suppress(ProcessLookupError):  # until it is reaped its number is nobody else's
-            os.killpg(self.child.pid, signal.SIGKILL)
-        self.child.wait()
+        try:
+            if not self.ended:
+                self.child.terminate()
+                self.wait(TERM_SECONDS)
+        finally:
+            with contextlib.suppress(ProcessLookupError):  # until it is reaped its number is nobody else's
+                os.killpg(self.child.pid, signal.SIGKILL)
+            self.child.wait()
 
     @property
     def ended(self) -> bool:
@@ -64,9 +66,12 @@ class Child:
         """Let time pass, at most until it has ended."""
         if self.ended:
             return
-        number = os.pidfd_open(self.child.pid)
+        with host_trouble("waiting for kvmd-lab"):
+            number = os.pidfd_open(self.child.pid)
         try:
-            select.select([number], [], [], seconds)
+            poll = select.poll()
+            poll.register(number, select.POLLIN)
+            poll.poll(seconds * 1000)
         finally:
             os.close(number)
 

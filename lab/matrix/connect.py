@@ -48,7 +48,10 @@ def connected(address: str, workers: int) -> Iterator[Any]:
             try:
                 cluster = stack.enter_context(_local(distributed, workers))
             except (OSError, RuntimeError) as error:
-                what, seen = f"{workers} workers of a cluster do not start here", (str(error.__cause__ or error),)
+                what, seen = (
+                    f"{workers} workers of a cluster do not start here",
+                    (str(error.__cause__ or "") or str(error),),
+                )
                 raise HostError(what, doing="starting them", seen=seen, hint="plain matrix needs no Dask") from error
             target, security = cluster.scheduler_address, cluster.security
         else:

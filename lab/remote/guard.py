@@ -1,8 +1,8 @@
 """The keeper's parent, which kills a keeper that says nothing any more: one that hangs, or that somebody stopped.
 
 A process that is stopped (SIGSTOP) notices no end of its input and no silence, and its QEMUs would stay with it. The
-guard does nothing but listen: the keeper promises it, again and again, to be heard of within so many seconds. If the
-guard is killed the keeper dies with it; a guard that is stopped is in nobody's way.
+guard does nothing but listen: the loop of the keeper promises it, again and again, to be heard of within so many
+seconds. If the guard is killed the keeper dies with it. If only the guard is stopped, the keeper ends as ever.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Pulse:
 
     def promise(self, seconds: float) -> None:
         """Say that the next promise comes within so many seconds, or the end does."""
-        with contextlib.suppress(BlockingIOError):  # the guard is stopped
+        with contextlib.suppress(OSError):  # the guard is stopped; or dying, and so are we
             os.write(self._sink, _PROMISE.pack(seconds))
 
 
@@ -71,5 +71,8 @@ def _watch(keeper: int, source: int) -> int:
         end = time.monotonic() + seconds
     else:
         os.kill(keeper, signal.SIGKILL)
+    os.waitid(os.P_PID, keeper, os.WEXITED | os.WNOWAIT)
+    for number in ENDING:
+        signal.signal(number, signal.SIG_IGN)  # before the keeper's number is free
     status = os.waitstatus_to_exitcode(os.waitpid(keeper, 0)[1])
     return status if status >= 0 else _KILLED - status

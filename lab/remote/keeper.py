@@ -2,7 +2,7 @@
 
 It reads frames from its standard input and writes frames to its standard output; it opens nothing else. Whatever
 happens to the connection, to the process on the near side or to this one, no QEMU is left: the end of the input,
-silence and a signal end the keeper, its guard kills a keeper that does nothing any more, and the keeper's end, however
+silence and a signal end the keeper, its guard kills a keeper whose loop stands still, and the keeper's end, however
 it comes, kills its QEMUs (PR_SET_PDEATHSIG). Their disks have no names.
 """
 
@@ -144,10 +144,10 @@ class Keeper:
         """Kill the QEMUs at once; then the main thread puts away what it works at, and if it does not, no matter."""
         if not self._ending:
             self._ending = True
-            self._pulse.promise(KILL_SECONDS)
             loop().events.remove_reader(self._source)
             for kept in list(self.works.machines.values()):
                 kept.qemu.kill()
+            self._pulse.promise(KILL_SECONDS)
             self._asked.put(None)
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
             loop().events.call_later(END_SECONDS, os._exit, 1)

@@ -17,7 +17,7 @@ from lab.version import KernelVersion
 
 Outcome = Literal["passed", "failed", "error", "skipped", "impossible", "timeout"]
 OUTCOMES: tuple[Outcome, ...] = ("failed", "error", "timeout", "passed", "skipped", "impossible")
-MANY = 12  # cells in one place that are still shown one by one
+MANY = 6  # cells in one place that are still shown one by one
 MANY_NAMES = 20  # cells that are still named with their reason
 _RANK: dict[str, int] = {outcome: rank for rank, outcome in enumerate(OUTCOMES)}
 _WORDS = {"cpus": "{} CPU", "ram_mib": "{} MiB of RAM", "swap_mib": "{} MiB of swap"}
@@ -134,7 +134,7 @@ def grid(cells: Sequence[Cell], title: str = "Kernels and scenarios") -> Grid:
 
 
 def shown(cells: Sequence[Cell]) -> list[tuple[Cell, int]]:
-    """Return what a place shows: each of its cells, or the first with each outcome, and how many have that outcome.
+    """Return what a place shows: each of its cells, or for each outcome the first that has a run, and their number.
 
     What is bad comes first then. A cell that stands for itself counts 0.
     """
@@ -143,7 +143,8 @@ def shown(cells: Sequence[Cell]) -> list[tuple[Cell, int]]:
     alike: dict[str, list[Cell]] = {}
     for cell in cells:
         alike.setdefault(cell.outcome, []).append(cell)
-    return [(alike[outcome][0], len(alike[outcome])) for outcome in OUTCOMES if outcome in alike]
+    ordered = [alike[outcome] for outcome in OUTCOMES if outcome in alike]
+    return [(next((cell for cell in those if cell.page), those[0]), len(those)) for those in ordered]
 
 
 def _machine(column: Column, names: Sequence[str]) -> str:

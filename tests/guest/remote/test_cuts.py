@@ -107,7 +107,7 @@ def test_stopped_keeper_leaves_no_qemu(
             os.kill(guard(own.link.pid), signal.SIGKILL)
         with pytest.raises(LinkLostError):
             pending.result(NEVER)
-        assert client.settled() == []
+        assert client.settled(10.0) == []
 
 
 def guard(keeper: int) -> int:

@@ -84,6 +84,13 @@ def test_failure_has_the_reason_of_the_failure(child: type[Left], tmp_path: Path
     assert (result.outcome, result.reason) == ("failed", "assert 1 == 2")
 
 
+def test_run_of_which_no_page_can_be_made_has_its_result(child: type[Left], tmp_path: Path) -> None:
+    child.events = [{"kind": "outcome"}]
+    result = attempt(tmp_path)
+    assert result.outcome == "passed"
+    assert not (tmp_path / result.run / "report.html").exists()
+
+
 def test_scenario_that_is_not_for_this_kernel_is_skipped_with_its_reason(child: type[Left], tmp_path: Path) -> None:
     child.counts = {"passed": 0, "failed": 0, "errors": 0, "skipped": 1, "error": ""}
     child.events = [SKIPPED]
