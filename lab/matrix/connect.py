@@ -48,11 +48,12 @@ def connected(address: str, workers: int) -> Iterator[Any]:
             try:
                 cluster = stack.enter_context(_local(distributed, workers))
             except (OSError, RuntimeError) as error:
-                what, seen = (
-                    f"{workers} workers of a cluster do not start here",
-                    (str(error.__cause__ or "") or str(error),),
-                )
-                raise HostError(what, doing="starting them", seen=seen, hint="plain matrix needs no Dask") from error
+                raise HostError(
+                    f"its {workers} workers do not come up",
+                    doing="starting a local cluster",
+                    seen=(str(error.__cause__ or "") or str(error),),
+                    hint="without --dask nothing of Dask is needed",
+                ) from error
             target, security = cluster.scheduler_address, cluster.security
         else:
             target, security = address, None
