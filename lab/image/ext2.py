@@ -18,6 +18,10 @@ _UUID = "6b766d64-2d6c-4162-8000-000000000001"
 _TIME = "954806400"  # 2000-04-04, 00:00 UTC
 _MODES = {"b": 0o060600, "c": 0o020600, "p": 0o010600}
 _INODES = 128
+# Kernels of the time know revision 0 only. mke2fs makes it by -r 0 up to 1.47.0, later by no option at all; so it makes
+# revision 1 with nothing new in it (inodes of 128 bytes, no feature), and debugfs then takes the revision back.
+_NOTHING_NEW = ("-I", "128", "-O", "none")
+_REVISION_0 = "set_super_value rev_level 0"
 # debugfs ends with 0 even when a command failed; these are the lines that it prints when all is well
 _HARMLESS = ("debugfs", "Allocated inode: ")
 
@@ -28,8 +32,8 @@ def root_disk(tools: Tools, manifest: Manifest, programs: Mapping[str, Path], ou
     A tool that fails, or a disk that e2fsck refuses, is a HostError.
     """
     env = {**os.environ, "E2FSPROGS_FAKE_TIME": _TIME, "SOURCE_DATE_EPOCH": _TIME, "LC_ALL": "C", "PAGER": "cat"}
-    # -r 0 -O none: what kernels of the time understand
-    words: list[str | Path] = [tools.mke2fs, "-q", "-F", "-t", "ext2", "-r", "0", "-O", "none", "-b", "1024", "-m", "0"]
+    env["MKE2FS_CONFIG"] = os.devnull  # the host's own has defaults that end in the superblock
+    words: list[str | Path] = [tools.mke2fs, "-q", "-F", "-t", "ext2", *_NOTHING_NEW, "-b", "1024", "-m", "0"]
     words += ["-N", str(_INODES), "-U", _UUID, "-E", f"hash_seed={_UUID},root_owner=0:0"]
     tools.do([*words, out, str(manifest.size_kib)], env=env)
     script = "\n".join(_commands(manifest, programs)) + "\n"
@@ -52,3 +56,4 @@ def _commands(manifest: Manifest, programs: Mapping[str, Path]) -> Iterator[str]
         yield f"cd {folder or '/'}"
         yield f"mknod {name} p" if kind == "p" else f"mknod {name} {kind} {major} {minor}"
         yield f"set_inode_field {name} mode 0{_MODES[kind]:o}"
+    yield _REVISION_0

@@ -10,6 +10,7 @@ import msgspec
 
 from lab.cache import Cache
 from lab.machine import accel, options, snapshots
+from lab.machine.board import board
 from lab.machine.disks import Overlays
 from lab.machine.qemu import LocalQemu, Qemu
 from lab.machine.spec import MachineSpec, Parts
@@ -52,7 +53,8 @@ class LocalHost:
         """Choose accelerator and clock."""
         kind, why = accel.choose(wanted, self._settings.qemu)
         shift, why_clock = accel.clock(wanted, kind)
-        return Fit(msgspec.structs.replace(wanted, icount_shift=shift), kind, f"{why}; {why_clock}")
+        chosen = wanted.board or board(self._settings.qemu)
+        return Fit(msgspec.structs.replace(wanted, icount_shift=shift, board=chosen), kind, f"{why}; {why_clock}")
 
     def by_hand(self, parts: Parts, fit: Fit) -> str:
         """Return a shell command."""

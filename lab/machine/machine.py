@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -176,15 +177,16 @@ class Machine:
         """Raise the fault that the console has told of, or what ended QEMU; call it at the end of a scenario."""
         self._live("checking the machine").watch.check()
 
-    def qmp(self, command: str, deadline: float = COMMAND_SECONDS, **arguments: object) -> Any:
-        """Return the value of a QMP command; underscores in argument names stand for hyphens.
+    def qmp(
+        self, command: str, arguments: Mapping[str, object] | None = None, deadline: float = COMMAND_SECONDS
+    ) -> Any:
+        """Return the value of a QMP command. QEMU's own names: some have hyphens, the older ones underscores.
 
         Faults put into a disk (`blockdev-add`, `blockdev-reopen` on the nodes "root" and "swap") are gone after the
         next restore of a machine made by `restored`, since that then starts a new QEMU.
         """
         self._disturbed = self._disturbed or command.startswith(_DISTURBING)
-        names = {name.replace("_", "-"): value for name, value in arguments.items()}
-        return self._live(f"QMP {command}").qmp.execute(command, names, deadline)
+        return self._live(f"QMP {command}").qmp.execute(command, arguments, deadline)
 
     def block_stats(self) -> BlockStats:
         """Return what the disks transferred since boot or the last restore."""
@@ -274,7 +276,7 @@ class Machine:
     def _where(self) -> Place | None:
         """Return the function that the first CPU executes."""
         try:
-            text = self.qmp("human-monitor-command", command_line="info registers")
+            text = self.qmp("human-monitor-command", {"command-line": "info registers"})
         except LabError:
             return None
         found = _EIP.search(str(text))

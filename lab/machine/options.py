@@ -44,8 +44,8 @@ def hardware(spec: MachineSpec, accel: str) -> Iterator[Option]:
     yield Option("-nodefaults", "", "no device that is not named here")
     yield Option(
         "-machine",
-        "pc-i440fx-7.2,hpet=off,vmport=off,usb=off",
-        "pinned, so that a snapshot and a boot are the same under a newer QEMU; in every release from 7.2 on. "
+        f"{spec.board},hpet=off,vmport=off,usb=off",
+        "pinned, so that a snapshot and a boot are the same under a newer QEMU, as long as that has it. "
         "No timer or bus that a kernel of 2000 does not know",
     )
     yield Option("-cpu", spec.cpu_model, "a pentium has no CMOV: code built for a newer CPU shows at once")

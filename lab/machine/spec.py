@@ -24,7 +24,7 @@ class MachineSpec(msgspec.Struct, frozen=True, kw_only=True):
     and so do machines for which virtual time does not hold (accel.clock says which). `skip_idle`: an idle guest's clock
     jumps to its next timer, so that hours pass in seconds, but an idle guest is busy on the host. `append` comes behind
     the lab's own words of the kernel's command line. `disks` is what the kernel calls its disks: hd by an IDE driver of
-    2000, sd by today's.
+    2000, sd by today's. `board` is QEMU's name for the machine type (empty: lab.machine.board chooses one).
     """
 
     ram_mib: int = 16
@@ -36,6 +36,7 @@ class MachineSpec(msgspec.Struct, frozen=True, kw_only=True):
     skip_idle: bool = False
     append: str = ""
     disks: Disks = "hd"
+    board: str = ""
 
     def __post_init__(self) -> None:
         if not 4 <= self.ram_mib <= 3072:

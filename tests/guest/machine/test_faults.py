@@ -132,9 +132,10 @@ def test_late_reply_behind_another_reaches_its_own_request(setup: Callable[..., 
 def break_swap_writes(machine: Machine, number: int) -> None:
     """Let every write to the swap disk's overlay fail with an errno."""
     rules = [{"event": "write_aio", "errno": number}]
-    machine.qmp("blockdev-add", driver="blkdebug", node_name="swap-fault", image="swap-file", inject_error=rules)
+    filtering = {"driver": "blkdebug", "node-name": "swap-fault", "image": "swap-file", "inject-error": rules}
+    machine.qmp("blockdev-add", filtering)
     node = {"driver": "qcow2", "node-name": "swap", "file": "swap-fault", "backing": "swap-image"}
-    machine.qmp("blockdev-reopen", options=[node])
+    machine.qmp("blockdev-reopen", {"options": [node]})
 
 
 def test_full_host_disk_is_a_host_error_from_the_waiting_request(machine: Machine) -> None:

@@ -46,6 +46,11 @@ def test_closed_machine_refuses_by_name(setup: Callable[..., Setup]) -> None:
             call()
 
 
+def test_qemu_has_nothing_to_warn_of(machine: Machine) -> None:
+    machine.agent.ping()
+    assert machine._live("test").words() == []
+
+
 def test_command_that_qemu_refuses_is_a_machine_error(machine: Machine) -> None:
     with pytest.raises(MachineError, match=r"QMP nonsense: QEMU refuses: .*has not been found"):
         machine.qmp("nonsense")

@@ -18,6 +18,7 @@ from lab.journal import Journal
 from lab.resources import folder
 from lab.settings import Settings
 
+EMPTY = "8f6ad96edc711eadcf2219a678f4a5c68543627862132253ac8cfeffed270e4b"
 DEBUGFS = shutil.which("debugfs", path="/usr/sbin:/sbin:/usr/bin") or "debugfs"
 
 
@@ -80,6 +81,19 @@ def test_root_disk_has_only_what_a_kernel_of_2000_understands(image: Image) -> N
     revision = int.from_bytes(superblock[76:80], "little")
     features = superblock[92:104]
     assert (revision, features) == (0, bytes(12))
+
+
+def test_empty_root_disk_is_the_same_bytes_whatever_the_hosts_tools_and_their_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The digest is from e2fsprogs 1.47.0, 1.47.2 and 1.47.4; another one has changed its ways."""
+    own = tmp_path / "mke2fs.conf"
+    own.write_text("[defaults]\n\tbase_features = sparse_super,dir_index\n\tdefault_mntopts = journal_data\n")
+    monkeypatch.setenv("MKE2FS_CONFIG", str(own))
+    found = tools.find("gcc", tmp_path / "log", Journal())
+    nothing = manifest.Manifest(size_kib=1024, folders=(), programs={}, nodes={})
+    disk = ext2.root_disk(found, nothing, {}, tmp_path / "root.img")
+    assert hashlib.sha256(disk.read_bytes()).hexdigest() == EMPTY
 
 
 def test_programs_need_no_interpreter_and_no_newer_cpu(image: Image) -> None:
