@@ -182,6 +182,9 @@ int kvmd_keeper_run(struct kvmd_server *server);
 void kvmd_keeper_reap(struct kvmd_server *server);
 void kvmd_keeper_stop(void);
 
+/* Where a structure has a member, in bytes. */
+#define KVMD_AT(type, member)	((unsigned long) &((type *) 0)->member)
+
 /* kvmd_pool.c */
 extern int kvmd_pool_min, kvmd_pool_max;
 int kvmd_server_attach(int own, struct kvmd_server **server_out);

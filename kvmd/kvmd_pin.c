@@ -338,3 +338,14 @@ void kvmd_unpin(struct kvmd_map *map)
 	iobuf->nr_pages = 0;
 	kvmd_account(&kvmd_now.pinned_pages, -gone);
 }
+
+/*
+ * For the look from outside as well: where a swap area has its size and its map, the size of the map's entries, and
+ * four zeros, since the map is in one piece here.
+ */
+const unsigned int kvmd_swap_layout[] = {
+	KVMD_AT(struct swap_info_struct, max),
+	KVMD_AT(struct swap_info_struct, swap_map),
+	sizeof(*((struct swap_info_struct *) 0)->swap_map),
+	0, 0, 0, 0,
+};

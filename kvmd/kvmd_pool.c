@@ -277,18 +277,10 @@ void kvmd_threads_stop(void)
 	kvmd_keeper_stop();
 }
 
-/*
- * Where a look into the guest's memory from outside (lab/scenario/outside.py) finds what: offsets in bytes, and the size
- * of an entry of the swap map.
- */
-#define KVMD_AT(type, member)	((unsigned long) &((type *) 0)->member)
-
+/* Where a look into the guest's memory from outside (lab/scenario/outside.py) finds what: offsets in bytes. */
 const unsigned int kvmd_layout[] = {
 	KVMD_AT(struct kvmd_server, users),
 	KVMD_AT(struct kvmd_server, mm),
 	KVMD_AT(struct mm_struct, pgd),
 	KVMD_AT(struct mm_struct, total_vm),
-	KVMD_AT(struct swap_info_struct, max),
-	KVMD_AT(struct swap_info_struct, swap_map),
-	sizeof(*((struct swap_info_struct *) 0)->swap_map),
 };

@@ -8,9 +8,7 @@ import msgspec
 
 from lab.process import find_tool
 from lab.settings import Settings
-from lab.source import Package, choose, packages
-from lab.source.choice import EMBEDDED
-from lab.source.obtain import PACKAGED
+from lab.source import choose, packaged
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -61,16 +59,22 @@ def examine(
     if serving:
         embedded = False
     if embedded is None:
-        embedded = choose(settings).name == EMBEDDED
+        embedded = choose(settings).embedded
     own = ((settings.cc, "--version", _package_of(settings.cc)), (settings.qemu, "--version", "qemu-system-x86"))
     more = (*(EMBEDDED_TOOLS if embedded or serving else ()), *((*BROWSER, *SERVER) if browser else ()))
     checks = [_check(*tool) for tool in (*own, *TOOLS, *more)]
-    return [*checks, *(_check_source(package) for package in packages() if embedded)]
+    return [*checks, *([_check_source()] if embedded else [])]
 
 
-def _check_source(package: Package) -> Check:
-    found = (PACKAGED / package.file).is_file()
-    return Check(package.file, found=found, detail=f"in {PACKAGED}", package=package.package)
+def _check_source() -> Check:
+    for each in packaged.installed():
+        return Check(each.file.name, found=True, detail=f"in {each.file.parent}", package=packaged.CURRENT)
+    return Check(
+        f"{packaged.CURRENT}-*.tar.xz",
+        found=False,
+        detail=f"in the package {packaged.CURRENT}",
+        package=packaged.CURRENT,
+    )
 
 
 def _package_of(cc: str) -> str:

@@ -1,5 +1,5 @@
 /*
- * kvmd_compat.h - calls of a 2.3 kernel, offered on linux-6.1: their types and functions, under names of their own
+ * kvmd_compat.h - calls of a 2.3 kernel, offered on linux-6.1 and later: their types and functions, under names of their own
  *
  * kvmd's sources don't include this file and don't use these names. old_names.h gives them the old ones; README.md has
  * the table of all shims. Here and in the .c files beside, each shim says what the old call promised and how it is kept.
@@ -16,7 +16,9 @@
 #include <linux/rwsem.h>
 #include <linux/sched.h>
 #include <linux/semaphore.h>
+#include <linux/string.h>
 #include <linux/types.h>
+#include "since.h"
 
 /*
  * Semaphores. Then as now: a counter, down() waits, up() wakes, an up that comes before its down is remembered, anybody
@@ -41,7 +43,7 @@ void kvmd_compat_up(struct kvmd_semaphore *sem);
 
 /*
  * Kernel I/O buffers: a list of page frames, with the place of the first byte in the first one. Only what kvmd and its
- * drivers use of them is here; nobody in 6.1 does I/O on them.
+ * drivers use of them is here; nobody does I/O on them today.
  */
 struct kiobuf {
 	int nr_pages;			/* pages that are listed */
@@ -68,6 +70,16 @@ int kvmd_compat_munmap(unsigned long addr, size_t len);
 asmlinkage unsigned long kvmd_compat_mremap(unsigned long addr, unsigned long old_len, unsigned long new_len,
 					    unsigned long flags, unsigned long new_addr);
 void kvmd_compat_zap(struct mm_struct *mm, unsigned long addr, unsigned long size);
+
+/* Copy a text to a place of that size, zeros behind it. Between 6.12 and 7.2 the kernel's own strncpy went. */
+static inline char *kvmd_compat_strncpy(char *to, const char *from, size_t size)
+{
+	size_t length = strnlen(from, size);
+
+	memcpy(to, from, length);
+	memset(to + length, 0, size - length);
+	return to;
+}
 
 /* A character device's operations, as far as kvmd's driver has them: chrdev.c. */
 struct kvmd_file_operations {

@@ -1,9 +1,9 @@
 /*
  * old_names.h - the names of a 2.3 kernel, for sources that are compiled with `-include` of this file
  *
- * Most old names are macros here, and some of them are words that 6.1's own headers use as well (semaphore, down,
+ * Most old names are macros here, and some of them are words that today's own headers use as well (semaphore, down,
  * need_resched). So every header that kvmd's sources ask for is included first: when their own #include lines come,
- * nothing is left to be read. Headers that 6.1 does not have any more are found in include/, and are empty (gone.h).
+ * nothing is left to be read. Headers that are gone today are found in include/, and are empty (gone.h).
  *
  * SPDX-License-Identifier: GPL-2.0-only
  */
@@ -34,6 +34,7 @@
 #include <linux/types.h>
 #include <linux/uaccess.h>
 #include <linux/wait.h>
+#include <uapi/linux/wait.h>
 #include <asm/mmu_context.h>
 #include <asm/pgalloc.h>
 #include "kvmd_compat.h"
@@ -102,6 +103,10 @@
 #define zap_page_range		kvmd_compat_zap
 #undef flush_tlb_range
 #define flush_tlb_range(mm, start, end)	do { } while (0)	/* zap_page_range does it today */
+
+/* A text with zeros behind it, such as a thread's name. */
+#undef strncpy
+#define strncpy			kvmd_compat_strncpy
 
 /* A driver's entry points: chrdev.c */
 #define file_operations		kvmd_file_operations

@@ -2,7 +2,7 @@
  * pin.c - hold the pages of a map in their frames: what kvmd_pin.c does on 2.3
  *
  * On 2.3 nothing but a page's lock bit keeps the page table's entry where it is, so kvmd_pin.c looks, faults and locks
- * by hand. 6.1 has the notion itself: a *pinned* page. Pinned for writing, a page of private anonymous memory
+ * by hand. Today's kernel has the notion itself: a *pinned* page. Pinned for writing, a page of private anonymous memory
  * belongs to this address space alone, keeps its frame and its entry until it is unpinned (reclaim passes over pages
  * that may be pinned, and no unmapping takes an exclusive page that is), and whoever pins it for long moves it out of
  * the zones that must be free for others. Several pins of a page add up. So the promises are the same:
@@ -46,14 +46,16 @@ static int kvmd_untouched(struct mm_struct *mm, unsigned long addr)
 	if (pmd_none_or_clear_bad(pmd))
 		return 1;
 	pte = pte_offset_map(pmd, addr);
-	none = pte_none(*pte);
+	if (!pte)	/* from 6.5 on: the table went meanwhile */
+		return 1;
+	none = pte_none(ptep_get(pte));
 	pte_unmap(pte);
 	return none;
 }
 
 /*
  * Whether what is left of RAM and swap is for processes, which would be killed where kvmd's caller just gets an error.
- * Some slots must be left as well: without a free one 6.1 does not even look at anonymous pages, not at those in the swap
+ * Some slots must be left as well: without a free one 6.1 and later do not even look at anonymous pages, not at those in the swap
  * cache that have a slot already, and kills somebody over memory that is there for the taking.
  */
 static int kvmd_nearly_full(void)
@@ -101,8 +103,8 @@ static int kvmd_pin_up_to(struct kvmd_server *server, struct kvmd_map *map, int 
 	long said;
 
 	while (iobuf->nr_pages < to) {
-		said = pin_user_pages_remote(server->mm, map->start + iobuf->nr_pages * PAGE_SIZE, to - iobuf->nr_pages,
-					     FOLL_WRITE | FOLL_LONGTERM, &iobuf->maplist[iobuf->nr_pages], NULL, NULL);
+		said = kvmd_since_pin(server->mm, map->start + iobuf->nr_pages * PAGE_SIZE, to - iobuf->nr_pages,
+				      FOLL_WRITE | FOLL_LONGTERM, &iobuf->maplist[iobuf->nr_pages]);
 		if (said > 0) {
 			iobuf->nr_pages += said;
 			failures = 0;

@@ -41,7 +41,7 @@ static int kvmd_thread_start(void *data)
 
 /*
  * Start a thread that runs `function`: a child of the caller, waited for with __WCLONE. Returns its pid or an error.
- * 6.1's kernel_thread does this still; only the end of the function is another one.
+ * Today's kernel_thread does this still; only the end of the function is another one.
  */
 int kvmd_compat_kernel_thread(int (*function)(void *), void *argument, unsigned long flags)
 {
@@ -52,7 +52,7 @@ int kvmd_compat_kernel_thread(int (*function)(void *), void *argument, unsigned 
 		return -ENOMEM;
 	start->function = function;
 	start->argument = argument;
-	pid = kernel_thread(kvmd_thread_start, start, flags);
+	pid = kvmd_since_kernel_thread(kvmd_thread_start, start, flags);
 	if (pid < 0)
 		kfree(start);
 	return pid;
@@ -73,7 +73,7 @@ void kvmd_compat_daemonize(void)
 /* Wait for a child, and remove it. An entry point of the system-call table then, a function for the kernel today. */
 asmlinkage long kvmd_compat_wait4(pid_t pid, unsigned int *status, int options, struct rusage *usage)
 {
-	if (WARN_ON(status))	/* 6.1 takes a user's address only */
+	if (WARN_ON(status))	/* today's takes a user's address only */
 		return -EINVAL;
 	return kernel_wait4(pid, NULL, options, usage);
 }
@@ -102,7 +102,7 @@ unsigned long kvmd_compat_mmap(struct file *file, unsigned long addr, unsigned l
 {
 	unsigned long populate;	/* only of those who ask for MAP_POPULATE or MAP_LOCKED */
 
-	return do_mmap(file, addr, len, prot, flags, pgoff, &populate, NULL);
+	return kvmd_since_mmap(file, addr, len, prot, flags, pgoff, &populate);
 }
 
 /* Unmap in the caller's address space, whose lock is held as a writer: 0 or an error. */
@@ -122,12 +122,12 @@ void kvmd_compat_zap(struct mm_struct *mm, unsigned long addr, unsigned long siz
 		if (!vma || vma->vm_start >= end)
 			return;
 		addr = max(addr, vma->vm_start);
-		zap_page_range(vma, addr, min(end, vma->vm_end) - addr);
+		kvmd_since_zap(vma, addr, min(end, vma->vm_end) - addr);
 		addr = vma->vm_end;
 	}
 }
 
-/* 6.1's entry point, which finds its arguments where a program's registers were saved; declared in no header. */
+/* Today's entry point, which finds its arguments where a program's registers were saved; declared in no header. */
 extern long __ia32_sys_mremap(const struct pt_regs *regs);
 
 /* Make a mapping of the caller's larger, or move it, as a program would: the address, or a negative error. */

@@ -13,17 +13,19 @@ from lab.version import KernelVersion, VersionRange
 class Era(msgspec.Struct, frozen=True, kw_only=True):
     """A range of versions that are built alike.
 
-    `folder` holds the fragments, below the ledger's `config`; `variants` says for "up" and "smp" which kernel serves,
-    and `fragments` which files make that one. `flags` go into make's CC, each with its reason; `tools` are programs
-    besides the compiler, with their packages. `completed_by` is the tree's own way to give every other option a value,
-    `depends` whether it must then be told to look for dependencies. `compiles`: about how many sources a build takes,
-    as long as no build has counted them.
+    `folder` holds the fragments, below the ledger's `config`; `variants` says for "up" and "smp" which kernel
+    serves, and `fragments` which files make that one, with those of `until` for the versions beside them. `flags`
+    go into make's CC, each with its reason; `tools` are programs besides the compiler, with their packages.
+    `completed_by` is the tree's own way to give every other option a value, `depends` whether it must then be told
+    to look for dependencies. `compiles`: about how many sources a build takes, as long as no build has counted
+    them.
     """
 
     kernels: str
     folder: str
     variants: dict[str, str]
     fragments: dict[str, tuple[str, ...]]
+    until: tuple[tuple[str, str], ...] = ()
     flags: tuple[tuple[str, str], ...]
     tools: tuple[tuple[str, str], ...] = ()
     completed_by: Completed
@@ -37,6 +39,10 @@ class Era(msgspec.Struct, frozen=True, kw_only=True):
         if variant not in self.variants:
             raise ConfigError(f"there is no variant {variant!r}", hint=f"variants: {', '.join(self.variants)}")
         return self.variants[variant]
+
+    def fragments_for(self, variant: str, version: KernelVersion) -> tuple[str, ...]:
+        """Return the names of the fragments that make a kernel."""
+        return (*self.fragments[variant], *(name for kernels, name in self.until if version in VersionRange(kernels)))
 
 
 HISTORIC = Era(
@@ -52,10 +58,11 @@ HISTORIC = Era(
 )
 # The kernel for several processors runs on one as well. It knows the compilers of today, so no flag is needed.
 TODAY = Era(
-    kernels=">=6.1,<6.2",
-    folder="6.1",
+    kernels=">=6.1",
+    folder="today",
     variants={"up": "smp", "smp": "smp"},
     fragments={"smp": ("base", "checks")},
+    until=(("<6.10", "before-6.10"), ("<6.15", "before-6.15")),
     flags=(),
     tools=(("flex", "flex"), ("bison", "bison"), ("bc", "bc")),
     completed_by="allnoconfig",

@@ -176,7 +176,7 @@ class _Job:
 
     def _fragments(self) -> Sequence[Path]:
         folder = self.ledger.home / "config" / self.era.folder
-        names = [*self.era.fragments[self.plan.variant], *(["kvmd"] * self.plan.kvmd)]
+        names = [*self.era.fragments_for(self.plan.variant, self.plan.tree.version), *(["kvmd"] * self.plan.kvmd)]
         return [*(folder / f"{name}.config" for name in names), *self.plan.fragments]
 
     def kernel(self, folder: Path, *, fresh: bool) -> Kernel:

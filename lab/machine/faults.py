@@ -40,15 +40,16 @@ def failing(machine: Machine, *, reads: bool = False, writes: bool = False, time
 
 
 @contextmanager
-def slowed(machine: Machine, pages: int) -> Iterator[None]:
-    """Let the swap disk move at most `pages` pages of 4 KiB a second of the host's time; in the end it goes on at once.
+def slowed(machine: Machine, rate: int) -> Iterator[None]:
+    """Let the swap disk move at most `rate` bytes a second of the host's time; in the end it goes on at once.
 
+    A request is let through and then paid for: at 1 a second the next one waits for an hour, so the disk stands still.
     For a machine that skips idle time the disk is slower still: while it waits, its own time flies.
 
-    The disk's own limit, not a throttle node below its overlay: QEMU 10 takes such a node out only when the request that
-    it holds up is due, tens of seconds later.
+    The disk's own limit, not a throttle node below its overlay: QEMU 10 takes such a node out only when the request
+    that it holds up is due.
     """
-    _limit(machine, pages)
+    _limit(machine, rate)
     try:
         yield
     except LabError:
@@ -57,10 +58,10 @@ def slowed(machine: Machine, pages: int) -> Iterator[None]:
         _limit(machine, 0)
 
 
-def _limit(machine: Machine, pages: int) -> None:
-    """Let the swap disk move so many pages a second, or, with 0, as many as it can."""
-    none = dict.fromkeys(("bps", "bps_rd", "bps_wr", "iops_rd", "iops_wr"), 0)
-    machine.qmp("block_set_io_throttle", {"id": "swap", **none, "iops": pages, "iops_size": 4096 if pages else 0})
+def _limit(machine: Machine, rate: int) -> None:
+    """Let the swap disk move so many bytes a second, or, with 0, as many as it can."""
+    none = dict.fromkeys(("bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr"), 0)
+    machine.qmp("block_set_io_throttle", {"id": "swap", "bps": rate, **none})
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from lab import source
 from lab.errors import SourceError
 from lab.settings import Settings
+from lab.source import packaged
 from lab.version import KernelVersion
 
 _SECONDS = 10.0
@@ -14,7 +15,7 @@ _SECONDS = 10.0
 
 def known(settings: Settings) -> list[str]:
     """Return the names of all kernels, in their order: those that the lab knows, and what the user has trees of."""
-    names = [spec.name for spec in source.kernels()] + [package.name for package in source.packages()]
+    names = [spec.name for spec in source.kernels()] + [each.name for each in packaged.installed()]
     return sorted({*names, *(version.text for version in source.at_hand(settings))}, key=KernelVersion)
 
 

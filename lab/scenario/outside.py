@@ -4,8 +4,9 @@
         assert sum(server.users for server in seen.servers()) == 3
         assert seen.slots_in_use() == 17
 
-The guest stands still meanwhile. Where things lie in the kernel's structures the kernel says itself, in the constant
-`kvmd_layout` (kvmd/kvmd_pool.c); it was made by the compiler that made the structures. i386 without PAE.
+The guest stands still meanwhile. Where things lie in the kernel's structures the kernel says itself, in the constants
+`kvmd_layout` (kvmd/kvmd_pool.c) and `kvmd_swap_layout` (kvmd/kvmd_pin.c, kvmd/compat/swap_layout.c); they were made by
+the compiler that made the structures. i386 without PAE.
 """
 
 from __future__ import annotations
@@ -23,18 +24,32 @@ from lab.machine.pattern import PAGE_SIZE
 PAGE_OFFSET = 0xC0000000
 _PRESENT, _LARGE = 1, 1 << 7
 _TABLE = 1024
+_NO_SLOT, _CACHED = 0xFFFFFFF8, 2  # an entry of a cluster's table (7.2, mm/swap_table.h)
 
 
 class Layout(msgspec.Struct, frozen=True):
-    """Offsets in bytes; `slot_bytes` is the size of an entry of the swap map."""
+    """Offsets in bytes."""
 
     server_users: int
     server_mm: int
     mm_pgd: int
     mm_total_vm: int
+
+
+class SwapLayout(msgspec.Struct, frozen=True):
+    """Where a swap area says which of its slots are used: offsets in bytes, and the size of a slot's entry.
+
+    The entries are 2 bytes in 2000 and 1 up to 6.12, in one map. Later they are words, in one table for each cluster
+    of `cluster_slots`, and the number of users begins at bit `count_shift`.
+    """
+
     swap_max: int
     swap_map: int
     slot_bytes: int
+    cluster_bytes: int
+    cluster_table: int
+    cluster_slots: int
+    count_shift: int
 
     @property
     def slot_shift(self) -> int:
@@ -45,10 +60,16 @@ class Layout(msgspec.Struct, frozen=True):
         """Turn an entry of the swap map into the number of its users, the swap cache among them; -1: no slot."""
         if self.slot_bytes == 2:
             return -1 if slot & 0x8000 else slot
-        return -1 if slot & 0x3F == 0x3F else (slot & 0x3F) + (slot >> 6 & 1)
+        if self.slot_bytes == 1:
+            return -1 if slot & 0x3F == 0x3F else (slot & 0x3F) + (slot >> 6 & 1)
+        if slot == _NO_SLOT:
+            return -1
+        return (slot >> self.count_shift) + (slot & 3 == _CACHED)
 
     def held(self, slot: int) -> bool:
         """Tell whether a process has a slot; in 2000 the map does not tell the swap cache from processes."""
+        if self.slot_bytes == 4:
+            return slot != _NO_SLOT and slot >> self.count_shift > 0
         return self.users(slot) > 0 and (self.slot_bytes == 2 or slot & 0x3F > 0)
 
 
@@ -72,8 +93,8 @@ class Sight:
         self._symbols = machine.symbols
         self._ram = machine.pmemsave(0, machine.spec.ram_mib << 20)
         self._kernel_pgd = self._address("swapper_pg_dir")
-        names = Layout.__struct_fields__
-        self.layout = Layout(*self._words(self._address("kvmd_layout"), len(names)))
+        self.layout = Layout(*self._constants("kvmd_layout", len(Layout.__struct_fields__)))
+        self._swap = SwapLayout(*self._constants("kvmd_swap_layout", len(SwapLayout.__struct_fields__)))
 
     def servers(self) -> list[Server]:
         """Return the threads of the pool and those of one attachment each."""
@@ -81,7 +102,7 @@ class Sight:
 
     def slot_users(self) -> list[int]:
         """Return how many users each slot of the first swap area has; -1 where there is no slot."""
-        return [self.layout.users(slot) for slot in self._swap_map()]
+        return [self._swap.users(slot) for slot in self._swap_map()]
 
     def slots_in_use(self) -> int:
         """Return the number of slots that somebody uses: a process, or the swap cache alone."""
@@ -93,15 +114,28 @@ class Sight:
         Neither are the free slots that today's processors keep at hand. Both are nobody's, and in 2000 the former
         count all the same.
         """
-        return sum(map(self.layout.held, self._swap_map()))
+        return sum(map(self._swap.held, self._swap_map()))
 
     def _swap_map(self) -> tuple[int, ...]:
-        area = self._address("swap_info")
-        if self.layout.slot_bytes == 1:  # a table of pointers to areas today, of areas then
+        area, layout = self._address("swap_info"), self._swap
+        if layout.slot_bytes != 2:  # a table of pointers to areas today, of areas then
             area = self._word(area)
-        count, table = self._word(area + self.layout.swap_max), self._word(area + self.layout.swap_map)
-        form = f"<{count}{'H' if self.layout.slot_bytes == 2 else 'B'}"
+        count, table = self._word(area + layout.swap_max), self._word(area + layout.swap_map)
+        if layout.cluster_slots:
+            return tuple(self._clusters(table, count))
+        form = f"<{count}{'H' if layout.slot_bytes == 2 else 'B'}"
         return struct.unpack(form, self._read(table, struct.calcsize(form)))
+
+    def _clusters(self, place: int, count: int) -> Iterator[int]:
+        """Yield the entries of `count` slots; a cluster of which no slot is used may have no table."""
+        layout = self._swap
+        for first in range(0, count, layout.cluster_slots):
+            slots = min(layout.cluster_slots, count - first)
+            table = self._word(place + first // layout.cluster_slots * layout.cluster_bytes + layout.cluster_table)
+            yield from self._words(table, slots) if table else (0,) * slots
+
+    def _constants(self, name: str, count: int) -> tuple[int, ...]:
+        return self._words(self._address(name), count)
 
     def frame(self, number: int) -> bytes:
         """Return the contents of a page frame."""
@@ -119,7 +153,7 @@ class Sight:
             if entry & _PRESENT:
                 frames[address] = entry // PAGE_SIZE
             else:
-                slots[address] = entry >> self.layout.slot_shift
+                slots[address] = entry >> self._swap.slot_shift
         users = self._word(node + self.layout.server_users)
         return Server(users, self._word(mm + self.layout.mm_total_vm), frames, slots)
 

@@ -1,6 +1,6 @@
 """A kernel's name or a user's tree, turned into a pristine source tree with a digest."""
 
-from lab.source.catalogue import KernelSpec, Package, kernels, packages, shape_of
+from lab.source.catalogue import KernelSpec, kernels, shape_of
 from lab.source.choice import Choice, choose
 from lab.source.obtain import Where, at_hand, locate, obtain, release_server_answers
 from lab.source.tree import Tree
@@ -8,7 +8,6 @@ from lab.source.tree import Tree
 __all__ = [
     "Choice",
     "KernelSpec",
-    "Package",
     "Tree",
     "Where",
     "at_hand",
@@ -16,7 +15,6 @@ __all__ = [
     "kernels",
     "locate",
     "obtain",
-    "packages",
     "release_server_answers",
     "shape_of",
 ]

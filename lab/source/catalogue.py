@@ -15,6 +15,7 @@ import msgspec
 from lab.cache import digest
 from lab.version import KernelVersion, VersionRange
 
+_SERIES = re.compile(r"\d+\.\d+")
 _FILE = Path(__file__).with_name("kernels.toml")
 
 
@@ -33,15 +34,6 @@ class KernelSpec(msgspec.Struct, frozen=True):
     def version(self) -> KernelVersion:
         """The name as a version, which has an order."""
         return KernelVersion(self.name)
-
-
-class Package(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A source that a package of the distribution brings as `file`: whichever of the versions `kernels` it is."""
-
-    name: str
-    kernels: str
-    package: str
-    file: str
 
 
 class Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
@@ -83,8 +75,8 @@ class Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
 class _Catalogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     packings: tuple[str, ...]
     kernels: dict[str, str]
+    series: str
     shape: tuple[Shape, ...]
-    package: tuple[Package, ...] = ()
 
 
 @cache
@@ -107,24 +99,18 @@ def find(name: str) -> KernelSpec | None:
     return next((spec for spec in kernels() if spec.name == name), None)
 
 
-def packages() -> tuple[Package, ...]:
-    """Return the sources that the distribution may bring."""
-    return _catalogue().package
-
-
-def package_of(name: str) -> Package | None:
-    """Return the package whose kernel has that name, or None."""
-    return next((package for package in packages() if package.name == name), None)
+def is_series(name: str) -> bool:
+    """Tell whether a name, such as 6.12, stands for a whole series of kernels of today."""
+    return _SERIES.fullmatch(name) is not None and KernelVersion(name) in VersionRange(_catalogue().series)
 
 
 def answers_to(version: KernelVersion, name: str) -> bool:
     """Tell whether a tree is what somebody means by `name`.
 
-    The spelling counts: a tree whose EXTRAVERSION somebody extended is not the release. A package's name stands for all
-    the versions that it may bring.
+    The spelling counts: a tree whose EXTRAVERSION somebody extended is not the release. The name of a series stands for
+    all its versions.
     """
-    package = package_of(name)
-    return version.text == name if package is None else version in VersionRange(package.kernels)
+    return version.key[:2] == KernelVersion(name).key[:2] if is_series(name) else version.text == name
 
 
 def shape_of(version: KernelVersion) -> Shape | None:

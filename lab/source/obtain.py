@@ -19,16 +19,15 @@ from lab.cache import Cache, file_digest
 from lab.errors import SourceError, UsageError
 from lab.journal import Journal
 from lab.settings import Settings
-from lab.source import catalogue, firstuse
+from lab.source import catalogue, firstuse, packaged
 from lab.source.catalogue import shape_of
 from lab.source.contents import read_contents
 from lab.source.memo import Memo
 from lab.source.tarballs import Tarballs, has_tarball_name
-from lab.source.tree import Tree, check_pristine, check_version, check_whole, version_of
+from lab.source.tree import Tree, check_known, check_pristine, check_version, check_whole, version_of
 from lab.version import KernelVersion
 
 Where = Literal["tree", "cache", "package", "download"]
-PACKAGED = Path("/usr/src")  # where Debian's packages put kernel sources
 
 
 class _Found(msgspec.Struct, frozen=True):
@@ -97,7 +96,7 @@ def locate(name: str, settings: Settings) -> Where:
     places = _Places(settings, Journal(), None)
     if next(places.candidates(name), None) is not None:
         return "tree"
-    if catalogue.package_of(name) is not None:
+    if places.packaged_file(name) is not None:
         return "package"
     if places.fetched(name) is not None:
         return "cache"
@@ -161,6 +160,7 @@ class _Places:
         if not path.is_file():
             raise SourceError(f"there is no {path}", hint="--tree takes a kernel tree's top folder, or its tarball")
         try:
+            self._check_at_once(path, name)
             hashed = self._tarballs.sha256(path)
         except OSError as error:
             raise SourceError(f"{path} cannot be read: {error.strerror}") from error
@@ -170,6 +170,15 @@ class _Places:
                 hint="get the tarball again, or look where the pinned value is from",
             )
         return self._unpacked(path, hashed, str(path), str(path), name)
+
+    def _check_at_once(self, tarball: Path, name: str | None) -> None:
+        """Refuse a tarball of another version before all of it is read, by its Makefile."""
+        try:
+            version = KernelVersion(self._tarballs.version(tarball))
+        except SourceError:
+            return  # damaged: unpacking will tell why
+        check_version(version, name, str(tarball))
+        check_known(version, str(tarball))
 
     def _unpacked(self, tarball: Path, hashed: str, origin: str, key: str, name: str | None) -> _Found:
         folder = self._tarballs.unpack(tarball, hashed, origin, name)
@@ -214,18 +223,21 @@ class _Places:
             self._journal.record("note", text=f"passed over {self._skipped[-1]}")
             return None
 
+    def packaged_file(self, name: str) -> Path | None:
+        """The tarball that a package brought of a series; None if the name is none, SourceError if there is none."""
+        if name != packaged.CURRENT and not catalogue.is_series(name):
+            return None
+        found = packaged.of_series(name)
+        if found is None:
+            error = packaged.missing(name)
+            raise SourceError(error.what, seen=self._skipped, hint=error.hint)
+        return found.file
+
     def packaged(self, name: str) -> _Found | None:
         """What a package of the distribution brings; an update of it is another tree, not a changed one."""
-        package = catalogue.package_of(name)
-        if package is None:
+        path = self.packaged_file(name)
+        if path is None:
             return None
-        path = PACKAGED / package.file
-        if not path.is_file():
-            raise SourceError(
-                f"{path} is not there: {name} comes with the distribution, in the package {package.package}",
-                seen=self._skipped,
-                hint=f"apt-get install {package.package}; or give any {name} with --tree, or in KVMD_LAB_TREES",
-            )
         return msgspec.structs.replace(self.at(path, name), key=f"{path} {self._tarballs.sha256(path)}")
 
     def cached(self, name: str) -> _Found | None:
@@ -252,7 +264,7 @@ class _Places:
         spec = catalogue.find(name)
         if spec is None:
             known = ", ".join(
-                [each.name for each in catalogue.kernels()] + [each.name for each in catalogue.packages()]
+                [each.name for each in catalogue.kernels()] + [each.name for each in packaged.installed()]
             )
             raise SourceError(
                 f"no release of the name {name} is known, and no tree of it was found",

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from lab.errors import SourceError, UsageError
-from lab.source.catalogue import answers_to, eras, shape_of
+from lab.source.catalogue import Shape, answers_to, eras, shape_of
 from lab.version import KernelVersion
 
 MAKEFILE_LIMIT = 1 << 20
@@ -72,11 +72,17 @@ def check_version(version: KernelVersion, name: str | None, origin: str) -> None
         )
 
 
-def check_whole(tree: Path, version: KernelVersion, origin: str) -> None:
-    """Refuse a tree of an unknown era, and one where a file is missing, or empty, that every tree of its era has."""
+def check_known(version: KernelVersion, origin: str) -> Shape:
+    """Return the shape of a version's trees; refuse one of an unknown era."""
     shape = shape_of(version)
     if shape is None:
         raise SourceError(f"{origin} is {version}; the lab knows only kernels {eras()}", hint="kvmd-lab kernels")
+    return shape
+
+
+def check_whole(tree: Path, version: KernelVersion, origin: str) -> None:
+    """Refuse a tree of an unknown era, and one where a file is missing, or empty, that every tree of its era has."""
+    shape = check_known(version, origin)
     missing = [name for name in shape.must_have if not _has(tree / name)]
     if missing:
         raise SourceError(

@@ -13,6 +13,7 @@ import pytest
 
 from lab.report import journals
 from lab.report.view import view
+from lab.source import packaged
 from tests.runs import gone, interrupted_run, two_runs
 
 
@@ -20,7 +21,7 @@ def test_all_scenarios_pass_on_the_distributions_kernel(tmp_path: Path, monkeypa
     """Built and booted for real, with two processors; the kernel stays in the user's cache."""
     monkeypatch.setenv("KVMD_LAB_RUNS", str(tmp_path))
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
-    argv = [sys.executable, "-m", "lab", "run", "--kernel=6.1", "--cpus=2", "--seed=1", "--json"]
+    argv = [sys.executable, "-m", "lab", "run", f"--kernel={packaged.current()}", "--cpus=2", "--seed=1", "--json"]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=3000)
     assert done.returncode == 0, done.stdout + done.stderr
     outcome = json.loads(done.stdout)["outcome"]
@@ -33,13 +34,13 @@ def test_all_scenarios_pass_on_the_distributions_kernel(tmp_path: Path, monkeypa
 
 
 def test_interrupted_scenario_leaves_no_machine(tmp_path: Path) -> None:
-    code, said, left = interrupted_run(tmp_path, "kvmd_regions", "--kernel=6.1")
+    code, said, left = interrupted_run(tmp_path, "kvmd_regions", f"--kernel={packaged.current()}")
     assert (code, left) == (130, [])
     assert "Traceback" not in said
 
 
 def test_two_runs_at_once_do_not_meet(tmp_path: Path) -> None:
-    one, other = two_runs(tmp_path, "boot", "--kernel=6.1")
+    one, other = two_runs(tmp_path, "boot", f"--kernel={packaged.current()}")
     assert one["folder"] != other["folder"]
     assert one["outcome"] == other["outcome"]
 
@@ -47,7 +48,7 @@ def test_two_runs_at_once_do_not_meet(tmp_path: Path) -> None:
 def test_matrix_that_is_stopped_and_resumed_loses_no_cell(tmp_path: Path) -> None:
     environment = os.environ | {"KVMD_LAB_RUNS": str(tmp_path)}
     matrix = [sys.executable, "-m", "lab", "matrix"]
-    begin = [*matrix, "boot", "tour", "user_memory", "--kernels=6.1", "--workers=1", "--budget=300"]
+    begin = [*matrix, "boot", "tour", "user_memory", f"--kernels={packaged.current()}", "--workers=1", "--budget=300"]
     with subprocess.Popen(begin, env=environment, stderr=subprocess.PIPE, text=True) as stopped:
         assert stopped.stderr is not None
         for line in stopped.stderr:

@@ -30,7 +30,7 @@ def test_slow_swap_disk_makes_one_wait_and_not_the_others(lab_machine: Machine, 
         region.fill(seed)
         push_out(lab_machine, seed)
         page.fill(seed)
-        with slowed(lab_machine, pages=1):
+        with slowed(lab_machine, rate=1):
             call = _MAP.pack(vmd.handle, region.address, SIZE, CHANGE, 0)
             waiting = kvmd.worker.submit(protocol.Op.KVMD_IOCTL, protocol.WORD.pack(MAP) + call)
             for number in range(ROUNDS):

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from lab.source import packaged
 from tests.guest.remote.conftest import copy_to
 from tests.guest.remote.server import Server
 
@@ -25,7 +26,7 @@ CHOSEN = ("boot", "io_errors", "kvmd_regions", "outside", "slow_disk", "tour")
 @pytest.fixture(scope="session")
 def kernel() -> Path:
     """The kernel's folder in this user's cache, as the other tests of this tier leave it there."""
-    return Path(lab("build", "6.1", "--smp")["kernel"]["bzimage"]).parent
+    return Path(lab("build", packaged.current(), "--smp")["kernel"]["bzimage"]).parent
 
 
 def lab(*words: str, **environment: str) -> Any:
@@ -39,7 +40,7 @@ def test_scenarios_pass_on_another_host(kernel: Path, client: Server, tmp_path: 
     copy_to(client, kernel, "kernels")
     before = client.user.files()
     where = {"KVMD_LAB_RUNS": str(tmp_path), "KVMD_LAB_CACHE": str(kernel.parents[1])}
-    options = ["--kernel=6.1", "--cpus=2", "--seed=1", "--workers=2", f"--host={client.address}"]
+    options = [f"--kernel={packaged.current()}", "--cpus=2", "--seed=1", "--workers=2", f"--host={client.address}"]
     outcome = lab("run", *CHOSEN, *options, **where)["outcome"]
     assert (outcome["failed"], outcome["errors"]) == (0, 0)
     assert outcome["passed"] > len(CHOSEN) > outcome["skipped"]

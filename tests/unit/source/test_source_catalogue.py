@@ -36,5 +36,7 @@ def test_unknown_field_in_the_file_is_refused(own_file: Path) -> None:
 
 
 def test_kernels_written_out_of_order_are_sorted(own_file: Path) -> None:
-    own_file.write_text('packings = []\nshape = []\n[kernels]\n"2.4.0-test10" = "a"\n"2.4.0-test9" = "b"\n')
+    own_file.write_text(
+        'packings = []\nseries = "all"\nshape = []\n[kernels]\n"2.4.0-test10" = "a"\n"2.4.0-test9" = "b"\n'
+    )
     assert [spec.name for spec in catalogue.kernels()] == ["2.4.0-test9", "2.4.0-test10"]

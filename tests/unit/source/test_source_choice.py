@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lab.settings import Settings
-from lab.source import choice
+from lab.source import choice, packaged
 from tests.unit.source.toys import NAME, Mirror, Request, make_tree
 
 
@@ -26,9 +26,13 @@ def test_release_server_that_answers_is_next(tmp_path: Path) -> None:
     assert (taken.name, taken.why) == (NAME, "a release server answers")
 
 
-def test_neither_tree_nor_server_leads_to_the_distributions_kernel(tmp_path: Path) -> None:
+def test_neither_tree_nor_server_leads_to_the_distributions_kernel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packaged, "FOLDER", tmp_path)
+    (tmp_path / "linux-source-6.12.tar.xz").touch()
     taken = choice.choose(settings(tmp_path))
-    assert taken.name == "6.1"
+    assert (taken.name, taken.embedded) == ("6.12", True)
     assert "KVMD_LAB_TREES" in taken.why
 
 
@@ -43,4 +47,4 @@ def test_server_that_is_silent_is_not_waited_for_longer_than_said(
     with Mirror() as mirror:
         mirror.files["/"] = b"a list of folders"
         mirror.manners = [says_nothing]
-        assert choice.choose(settings(tmp_path, mirror=mirror.url)).name == "6.1"
+        assert choice.choose(settings(tmp_path, mirror=mirror.url)).embedded
