@@ -14,11 +14,11 @@ class Era(msgspec.Struct, frozen=True, kw_only=True):
     """A range of versions that are built alike.
 
     `folder` holds the fragments, below the ledger's `config`; `variants` says for "up" and "smp" which kernel
-    serves, and `fragments` which files make that one, with those of `until` for the versions beside them. `flags`
-    go into make's CC, each with its reason; `tools` are programs besides the compiler, with their packages.
-    `completed_by` is the tree's own way to give every other option a value, `depends` whether it must then be told
-    to look for dependencies. `compiles`: about how many sources a build takes, as long as no build has counted
-    them.
+    serves, and `fragments` which files make that one, with those of `until` for the versions beside them and those
+    of `checks` for one that watches itself. `flags` go into make's CC, each with its reason; `tools` are programs
+    besides the compiler, with their packages. `completed_by` is the tree's own way to give every other option a
+    value, `depends` whether it must then be told to look for dependencies. `compiles`: about how many sources a
+    build takes, as long as no build has counted them.
     """
 
     kernels: str
@@ -26,6 +26,7 @@ class Era(msgspec.Struct, frozen=True, kw_only=True):
     variants: dict[str, str]
     fragments: dict[str, tuple[str, ...]]
     until: tuple[tuple[str, str], ...] = ()
+    checks: tuple[str, ...] = ()
     flags: tuple[tuple[str, str], ...]
     tools: tuple[tuple[str, str], ...] = ()
     completed_by: Completed
@@ -40,9 +41,10 @@ class Era(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigError(f"there is no variant {variant!r}", hint=f"variants: {', '.join(self.variants)}")
         return self.variants[variant]
 
-    def fragments_for(self, variant: str, version: KernelVersion) -> tuple[str, ...]:
-        """Return the names of the fragments that make a kernel."""
-        return (*self.fragments[variant], *(name for kernels, name in self.until if version in VersionRange(kernels)))
+    def fragments_for(self, variant: str, version: KernelVersion, *, checks: bool) -> tuple[str, ...]:
+        """Return the names of the fragments that make a kernel; `checks`: with what it watches of itself, if it can."""
+        of_version = (name for kernels, name in self.until if version in VersionRange(kernels))
+        return (*self.fragments[variant], *of_version, *(self.checks if checks else ()))
 
 
 HISTORIC = Era(
@@ -61,7 +63,8 @@ TODAY = Era(
     kernels=">=6.1",
     folder="today",
     variants={"up": "smp", "smp": "smp"},
-    fragments={"smp": ("base", "checks")},
+    fragments={"smp": ("base",)},
+    checks=("checks",),
     until=(("<6.10", "before-6.10"), ("<6.15", "before-6.15")),
     flags=(),
     tools=(("flex", "flex"), ("bison", "bison"), ("bc", "bc")),

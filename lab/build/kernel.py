@@ -43,7 +43,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What to build: a tree, a variant ("up" or "smp"), with kvmd or not, further fragments and patches, a compiler.
 
     `ledger` is the folder of another ledger than the project's own, with its configuration fragments in `config/`.
-    `control` names a known defect of kvmd that is put back (kvmd/controls.toml); an ordinary build has none.
+    `control` names a known defect of kvmd that is put back (kvmd/controls.toml); an ordinary build has none. `checks`:
+    a kernel of today watches itself (locks, sleeping where one must not, slabs, leaks); one of 2000 has nothing for it.
     """
 
     tree: Tree
@@ -54,6 +55,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     cc: str | None = None
     ledger: Path | None = None
     control: str | None = None
+    checks: bool = True
 
 
 class Kernel(msgspec.Struct, frozen=True):
@@ -176,8 +178,9 @@ class _Job:
 
     def _fragments(self) -> Sequence[Path]:
         folder = self.ledger.home / "config" / self.era.folder
-        names = [*self.era.fragments_for(self.plan.variant, self.plan.tree.version), *(["kvmd"] * self.plan.kvmd)]
-        return [*(folder / f"{name}.config" for name in names), *self.plan.fragments]
+        plan = self.plan
+        names = self.era.fragments_for(plan.variant, plan.tree.version, checks=plan.checks)
+        return [*(folder / f"{name}.config" for name in (*names, *(["kvmd"] * plan.kvmd))), *plan.fragments]
 
     def kernel(self, folder: Path, *, fresh: bool) -> Kernel:
         return kernel_in(folder, str(self.plan.tree.version), self.plan.variant, fresh=fresh)

@@ -28,6 +28,10 @@ Smp = Annotated[bool, typer.Option("--smp", help="For several processors.")]
 Fragments = Annotated[list[Path] | None, typer.Option("--fragment", metavar="FILE", help="More configuration options.")]
 Patches = Annotated[list[Path] | None, typer.Option("--patch", metavar="FILE", help="A unified diff, on top.")]
 Defect = Annotated[str | None, typer.Option("--control", metavar="ID", help="With a known defect put back.")]
+Checks = Annotated[
+    bool,
+    typer.Option("--checks/--no-checks", help="A kernel of today watches its locks, slabs and leaks."),
+]
 Built = Annotated[
     Path | None, typer.Option("--built", metavar="DIR", help="A built kernel: a folder below the cache's kernels/.")
 ]
@@ -52,6 +56,7 @@ def subject(
     fragments: list[Path] | None = None,
     patches: list[Path] | None = None,
     control: str | None = None,
+    checks: bool = True,
     built: Path | None = None,
 ) -> Subject:
     """Put the options together; without a name a given tree is whatever it is, and no tree leaves the choice to us."""
@@ -64,6 +69,7 @@ def subject(
         fragments=tuple(fragments or ()),
         patches=tuple(patches or ()),
         control=control,
+        checks=checks,
         built=built,
     )
 

@@ -13,6 +13,7 @@ from lab.cli.common import (
     AsJson,
     Built,
     Changed,
+    Checks,
     Compiler,
     Cpus,
     Defect,
@@ -110,6 +111,7 @@ def run(
         int | None, typer.Option(min=1, metavar="N", help="Processes (default: 1; several scenarios: one a core).")
     ] = None,
     control: Defect = None,
+    checks: Checks = True,
     samples: Annotated[
         bool, typer.Option("--samples", help="Sample memory and swap all the time, for the report.")
     ] = False,
@@ -131,7 +133,9 @@ def run(
     given = {"--cpus": cpus, "--ram": ram, "--swap": swap, "--seed": seed, "--seeds": seeds}
     options = [f"{option}={value}" for option, value in given.items() if value is not None]
     options += [*(["--samples"] if samples else []), *common.host_options(host, new_key=new_key)]
-    chosen = common.subject(kernel, tree, cc=cc, accept_changed=accept_changed, control=control, built=built)
+    chosen = common.subject(
+        kernel, tree, cc=cc, accept_changed=accept_changed, control=control, checks=checks, built=built
+    )
     view: Literal["none", "pytest"] = "none" if as_json else "pytest"
     result = run_scenarios(chosen, scenario or (), options, view=view, workers=workers)
     common.say(result, as_json=as_json, text=f"the run's folder: {result.folder}")
@@ -142,17 +146,19 @@ def demo(
     kernel: KernelName = None,
     tree: TreePath = None,
     cpus: Cpus = None,
+    checks: Checks = False,
     host: RemoteHost = None,
     new_key: NewKey = False,
 ) -> None:
     """Run the whole road: port, build, boot, put under swap pressure, judge; and tell what happens.
 
-    It runs one scenario, the tour, and leaves a page that shows it; `run` takes all.
+    It runs one scenario, the tour, and leaves a page that shows it; `run` takes all. A kernel of today is built without
+    what it watches of itself, which takes a third of the time; `run` and the tests build it with that.
     """
     from lab.report.html import leave
     from lab.scenario.session import run_scenarios
 
-    chosen = common.subject(kernel, tree)
+    chosen = common.subject(kernel, tree, checks=checks)
     options = [*([f"--cpus={cpus}"] if cpus else []), "--samples", *common.host_options(host, new_key=new_key)]
     result = run_scenarios(chosen, DEMO, options, view="live")
     print(f"its page, for a browser: {leave(result.folder)}")  # noqa: T201

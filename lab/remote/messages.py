@@ -63,6 +63,7 @@ class FindKernel(Request, frozen=True, kw_only=True):
     patches: tuple[Path, ...]
     cc: str
     control: str | None
+    checks: bool
 
 
 class BuildKernel(Request, frozen=True):

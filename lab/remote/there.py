@@ -82,6 +82,7 @@ class There:
             patches=tuple(self.place(path) for path in plan.patches),
             cc=plan.cc or self._settings.cc,
             control=plan.control,
+            checks=plan.checks,
         )
         built = self.link.ask(wanted, messages.Built | None, journal)
         if built is None:

@@ -76,6 +76,7 @@ class Works:
             patches=wanted.patches,
             cc=wanted.cc,
             control=wanted.control,
+            checks=wanted.checks,
         )
         if isinstance(request, m.FindKernel):
             kernel = build.find(plan, self.settings)

@@ -10,8 +10,8 @@ import msgspec
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be tested: a kernel by name (or whatever `tree` is), and how to build it.
 
-    `control`: with this known defect of kvmd put back. `built`: the folder of a kernel that was built before, in the
-    cache or elsewhere; then no tree is needed.
+    `control`: with this known defect of kvmd put back. `checks`: a kernel of today watches itself. `built`: the
+    folder of a kernel that was built before, in the cache or elsewhere; then no tree is needed.
     """
 
     name: str | None = None
@@ -22,4 +22,5 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     fragments: tuple[Path, ...] = ()
     patches: tuple[Path, ...] = ()
     control: str | None = None
+    checks: bool = True
     built: Path | None = None

@@ -123,6 +123,7 @@ class Workbench:
             patches=subject.patches,
             cc=subject.cc,
             control=subject.control,
+            checks=subject.checks,
         )
 
     def image(self, swap_mib: int) -> image.Image:

@@ -41,8 +41,30 @@ def test_variant_that_an_era_does_not_know_is_refused() -> None:
 @pytest.mark.parametrize("era", ERAS)
 def test_own_fragments_of_an_era_agree(era: Era) -> None:
     folder = own_ledger().home / "config" / era.folder
-    for names in era.fragments.values():
-        assert merge([folder / f"{name}.config" for name in (*names, "kvmd")])["CONFIG_KVMD"] == "y"
+    for variant in era.fragments:
+        for version in ("2.3.99-pre3", "6.1.192", "6.12.117", "7.2.12"):
+            names = era.fragments_for(variant, KernelVersion(version), checks=True)
+            assert merge([folder / f"{name}.config" for name in (*names, "kvmd")])["CONFIG_KVMD"] == "y"
+
+
+@pytest.mark.parametrize(
+    ("version", "small_tables", "no_highmem"),
+    [("6.1.192", "y", "y"), ("6.12.117", None, "y"), ("6.15.0", None, None), ("7.2.12", None, None)],
+)
+def test_option_is_asked_for_where_the_kernel_has_it(
+    version: str, small_tables: str | None, no_highmem: str | None
+) -> None:
+    folder = own_ledger().home / "config" / TODAY.folder
+    names = TODAY.fragments_for("smp", KernelVersion(version), checks=False)
+    asked = merge([folder / f"{name}.config" for name in names])
+    assert (asked.get("CONFIG_BASE_FULL"), asked.get("CONFIG_NOHIGHMEM")) == (small_tables, no_highmem)
+
+
+def test_checks_are_left_out_when_nobody_wants_them() -> None:
+    version = KernelVersion("6.1.192")
+    assert set(TODAY.fragments_for("smp", version, checks=True)) - set(
+        TODAY.fragments_for("smp", version, checks=False)
+    ) == {"checks"}
 
 
 def test_todays_kernel_watches_its_locks_and_its_memory() -> None:

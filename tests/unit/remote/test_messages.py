@@ -26,6 +26,7 @@ KERNEL = messages.FindKernel(
     patches=(),
     cc="gcc-11",
     control=None,
+    checks=False,
 )
 
 
