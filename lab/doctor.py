@@ -1,69 +1,138 @@
-"""Which host tools there are, and which Debian packages bring those that are missing."""
+"""Which host tools there are, in which versions, and which Debian packages bring those that are missing."""
 
 from __future__ import annotations
 
+import platform
 import subprocess
+from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 
 from lab.process import find_tool
 from lab.settings import Settings
 from lab.source import choose, packaged
+from lab.tools import Header, Tool, compilers, has_apt, headers, package_of, tool, tools, version_in
+
+INCLUDES = Path("/usr/include")
 
 
 class Check(msgspec.Struct, frozen=True):
-    """One tool: found or not, its version (or what is wrong), and the package that brings it."""
+    """One tool: found or not, what it says of itself (or what is wrong), and the package that brings it.
+
+    `tried` says whether the lab was tried with that version (None: nobody asked, or it tells none); `too_old` that it
+    is refused.
+    """
 
     tool: str
     found: bool
     detail: str
     package: str
-
-
-# Tool, the argument that makes it say its version, and Debian's package.
-TOOLS = (
-    ("make", "--version", "make"),
-    ("ld", "--version", "binutils"),
-    ("objdump", "--version", "binutils"),
-    ("gzip", "--version", "gzip"),
-    ("mke2fs", "-V", "e2fsprogs"),
-    ("debugfs", "-V", "e2fsprogs"),
-    ("git", "--version", "git"),
-    ("setpriv", "--version", "util-linux"),
-)
-# What a kernel of today needs on top of these.
-EMBEDDED_TOOLS = (
-    ("flex", "--version", "flex"),
-    ("bison", "--version", "bison"),
-    ("bc", "--version", "bc"),
-    ("xz", "--version", "xz-utils"),
-)
-# What the tests look at pages with.
-BROWSER = (("chromium", "--version", "chromium"),)
-
-
-# What the tests of other hosts are made with.
-SERVER = (("sshd", "-V", "openssh-server"),)
+    version: str = ""
+    tried: bool | None = None
+    too_old: bool = False
 
 
 def examine(
-    settings: Settings | None = None, *, embedded: bool | None = None, browser: bool = False, serving: bool = False
+    settings: Settings | None = None,
+    *,
+    embedded: bool | None = None,
+    browser: bool = False,
+    serving: bool = False,
+    versions: bool = True,
 ) -> list[Check]:
     """Look at every tool that some stage needs.
 
     `embedded`: also at what the distribution's own kernel source takes; None: only when that is what would be built.
     `browser`: also at what only the project's own tests take. `serving`: at what a host needs that others send their
-    trees to.
+    trees to. Without `versions` no program is started to tell its version.
     """
     settings = settings or Settings.from_environment()
     if serving:
         embedded = False
     if embedded is None:
         embedded = choose(settings).embedded
-    own = ((settings.cc, "--version", _package_of(settings.cc)), (settings.qemu, "--version", "qemu-system-x86"))
-    more = (*(EMBEDDED_TOOLS if embedded or serving else ()), *((*BROWSER, *SERVER) if browser else ()))
-    checks = [_check(*tool) for tool in (*own, *TOOLS, *more)]
-    return [*checks, *([_check_source()] if embedded else [])]
+    wanted = [
+        *tools("always"),
+        *(tools("embedded") if embedded or serving else ()),
+        *(tools("tests") if browser else ()),
+    ]
+    chosen = {"gcc": settings.cc, "qemu-system-i386": settings.qemu}
+    checks = [_check(one, chosen.get(one.program, one.program), versions=versions) for one in wanted]
+    checks += [_check_header(header, settings.cc) for header in headers()]
+    checks += [_check_source()] if embedded else []
+    return [_python(), *checks] if versions else checks
+
+
+def tell(check: Check) -> str:
+    """Return a check as a line for people."""
+    state = "MISSING" if not check.found else "TOO OLD" if check.too_old else "ok"
+    known = {None: "", True: "tried", False: "not tried"}[check.tried]
+    return f"{state:<8}{check.tool:<26}{known:<11}{check.detail}"
+
+
+def remedies(checks: Sequence[Check]) -> list[str]:
+    """Say what to do about what is missing or too old; nothing if all is well."""
+    missing = [check for check in checks if not check.found]
+    packages = sorted({check.package for check in missing})
+    lines = []
+    if missing and has_apt():
+        lines.append(f"install what is missing: apt-get install --no-install-recommends {' '.join(packages)}")
+    elif missing:
+        lines.append("this distribution has no apt-get; install, under its own names, what brings these:")
+        lines.append("    " + ", ".join(check.tool for check in missing))
+        lines.append(f"Debian has them in: {' '.join(packages)}")
+    return lines + [f"{one.tool} {one.version} is too old; {_youngest(one)}" for one in checks if one.too_old]
+
+
+def _youngest(check: Check) -> str:
+    if check.package == "qemu-system-x86":
+        return f"{tool('qemu-system-i386').oldest} or newer is needed; KVMD_LAB_QEMU names another program"
+    return (
+        f"{tool('gcc').oldest} or newer is needed, the lab is tried with {compilers()}; KVMD_LAB_CC names another one"
+    )
+
+
+def _python() -> Check:
+    row, version = tool("python3"), platform.python_version()
+    return Check(
+        "python3", found=True, detail="this one", package=row.package, version=version, tried=row.was_tried(version)
+    )
+
+
+def _check(row: Tool, program: str, *, versions: bool) -> Check:
+    package = row.package if program == row.program else package_of(program)
+    path = find_tool(program)
+    if path is None:
+        return Check(program, found=False, detail=f"in the package {package}", package=package)
+    if not versions or not row.ask:
+        return Check(program, found=True, detail=path, package=package)
+    try:
+        done = subprocess.run([path, row.ask], capture_output=True, text=True, errors="replace", check=False)
+    except OSError as error:
+        return Check(program, found=False, detail=f"{path} cannot be started ({error.strerror})", package=package)
+    said = done.stdout or done.stderr
+    version = version_in(said)
+    return Check(
+        program,
+        found=True,
+        detail=next((line for line in said.splitlines() if version and version in line), said.partition("\n")[0]),
+        package=package,
+        version=version,
+        tried=bool(version) and row.was_tried(version),
+        too_old=row.is_too_old(version),
+    )
+
+
+def _check_header(header: Header, cc: str) -> Check:
+    """Ask the compiler for a header; without one, look where it would be."""
+    found = (INCLUDES / header.name).is_file()
+    path = find_tool(cc)
+    if path is not None and not found:
+        source = f"#include <{header.name}>\n"
+        argv = [path, "-E", "-o", "/dev/null", "-x", "c", "-"]
+        found = subprocess.run(argv, input=source, capture_output=True, text=True, check=False).returncode == 0
+    return Check(header.name, found=found, detail=header.why, package=header.package)
 
 
 def _check_source() -> Check:
@@ -75,16 +144,3 @@ def _check_source() -> Check:
         detail=f"in the package {packaged.CURRENT}",
         package=packaged.CURRENT,
     )
-
-
-def _package_of(cc: str) -> str:
-    return cc if cc.startswith("gcc-") else "gcc"
-
-
-def _check(tool: str, argument: str, package: str) -> Check:
-    path = find_tool(tool)
-    if path is None:
-        return Check(tool, found=False, detail=f"in the package {package}", package=package)
-    done = subprocess.run([path, argument], capture_output=True, text=True, check=False)
-    lines = (done.stdout or done.stderr).splitlines()
-    return Check(tool, found=True, detail=lines[0] if lines else "", package=package)

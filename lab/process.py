@@ -19,6 +19,7 @@ from typing import IO
 
 from lab.errors import HostError
 from lab.journal import Journal
+from lab.tools import advice
 
 HEARTBEAT = 0.2  # seconds
 CORES = os.sched_getaffinity(0)  # before a process of several settles on one of them
@@ -41,10 +42,10 @@ def find_tool(tool: str) -> str | None:
 
 
 def require(tool: str, package: str, doing: str = "") -> str:
-    """Return the path of a host tool; a missing one is a HostError that names Debian's package."""
+    """Return the path of a host tool; a missing one is a HostError that says what brings it (Debian's package)."""
     found = find_tool(tool)
     if found is None:
-        raise HostError(f"{tool} is not installed", doing=doing, hint=f"apt-get install {package}")
+        raise HostError(f"{tool} is not installed", doing=doing, hint=advice(tool, package))
     return found
 
 

@@ -8,6 +8,7 @@ import msgspec
 
 from lab import process
 from lab.errors import HostError
+from lab.tools import advice, compilers, tool, version_in
 
 # Each flag with what happens without it. They go into make's CC, so that every compile gets them: the boot loader's
 # decompressor has CFLAGS of its own.
@@ -57,6 +58,7 @@ def toolchain(cc: str, table: tuple[tuple[str, str], ...] = FLAGS) -> Toolchain:
     process.require("make", "make")
     process.require("ld", "binutils")
     flags = tuple(flag for flag, _ in table)
+    _check_age(cc)
     _try_flags(cc, flags or ("-m32",))
     versions = [_first_line([cc, "--version"]), _first_line(["ld", "--version"])]
     return Toolchain(cc, flags, "; ".join(versions))
@@ -72,7 +74,7 @@ def check_host_programs(chosen: Toolchain) -> None:
             f"{chosen.cc} cannot make a program for this host",
             doing="trying the compiler",
             seen=attempt.stderr.splitlines()[-5:],
-            hint="apt-get install libc6-dev",
+            hint=advice("C library's headers: stdio.h", "libc6-dev"),
         )
 
 
@@ -83,6 +85,19 @@ def _first_line(argv: list[str]) -> str:
     return done.stdout.splitlines()[0]
 
 
+def _check_age(cc: str) -> None:
+    """Refuse a compiler whose version is known to be too old, by name: its own message would be about some flag."""
+    said = _first_line([cc, "--version"])
+    version = version_in(said)
+    if "clang" not in said and tool("gcc").is_too_old(version):
+        raise HostError(
+            f"{cc} is of version {version}, which is too old",
+            doing="trying the compiler",
+            seen=[said],
+            hint=f"gcc {tool('gcc').oldest} or newer; kvmd-lab is tried with {compilers()}. --cc names another one",
+        )
+
+
 def _try_flags(cc: str, flags: tuple[str, ...]) -> None:
     argv = [cc, *flags, "-S", "-o", "/dev/null", "-x", "c", "/dev/null"]
     attempt = subprocess.run(argv, capture_output=True, text=True, check=False)
@@ -91,5 +106,5 @@ def _try_flags(cc: str, flags: tuple[str, ...]) -> None:
             f"{cc} cannot make 32-bit code with the flags that the kernel needs",
             doing="trying the compiler",
             seen=attempt.stderr.splitlines()[-5:],
-            hint="kvmd-lab is tried with gcc 11 and 12 of Debian for x86: apt-get install gcc-12, then --cc gcc-12",
+            hint=f"kvmd-lab is tried with {compilers()} for x86; --cc names another one",
         )

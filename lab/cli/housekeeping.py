@@ -25,19 +25,18 @@ def doctor(
     serving: Annotated[bool, typer.Option(help="What a host needs that others use with --host.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say whether this host has all the tools, and what to install."""
-    from lab.doctor import examine
+    """Say whether this host has all the tools, which versions the lab was tried with, and what to install."""
+    from lab.doctor import examine, remedies, tell
 
-    checks = examine(embedded=embedded or None, browser=browser, serving=serving)
-    packages = sorted({check.package for check in checks if not check.found})
+    checks = examine(embedded=embedded or None, browser=browser, serving=serving, versions=not missing)
     if missing:
+        packages = sorted({check.package for check in checks if not check.found})
         common.say(packages, as_json=as_json, text=" ".join(packages))
         return
-    lines = [f"{'ok' if check.found else 'MISSING':<8}{check.tool:<26}{check.detail}" for check in checks]
-    if packages:
-        lines.append(f"\ninstall what is missing: apt-get install --no-install-recommends {' '.join(packages)}")
+    todo = remedies(checks)
+    lines = [*map(tell, checks), *([""] if todo else []), *todo]
     common.say(checks, as_json=as_json, text="\n".join(lines))
-    if packages:
+    if todo:
         raise SystemExit(8)
 
 

@@ -73,9 +73,9 @@ class Trials:
         given = {"--kernel": subject.name, "--tree": subject.tree, "--cc": subject.cc, "--control": control}
         options = [f"{option}={value}" for option, value in given.items() if value is not None]
         workers = self.workers if control is None else 1
-        argv = ["run", *paths(scenarios), f"--cpus={self.cpus}", f"--seed={SEED}", f"--workers={workers}", "--json"]
+        words = ["run", *paths(scenarios), f"--cpus={self.cpus}", f"--seed={SEED}", f"--workers={workers}", "--json"]
         environment = {"KVMD_LAB_PATIENCE": str(self.patience)}
-        return Trial([*argv, *options], self.folder / (control or "none"), environment, deadline)
+        return Trial([*words, *options], self.folder / (control or "none"), environment, deadline)
 
 
 def paths(scenarios: Sequence[str]) -> list[str]:

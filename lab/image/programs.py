@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lab.errors import HostError
 from lab.image.tools import Tools
+from lab.tools import compilers
 
 FLAGS = (
     "-m32",
@@ -42,6 +43,6 @@ def compile_program(tools: Tools, name: str, sources: tuple[str, ...], folders: 
             f"{tools.cc} does not build the guest's program {name}",
             doing="making the guest's disks",
             log=tools.log,
-            hint="gcc 11 or 12 for x86 builds it (apt-get install gcc); KVMD_LAB_CC or --cc names another compiler",
+            hint=f"{compilers()} for x86 builds it; KVMD_LAB_CC or --cc names another compiler",
         ) from error
     return out

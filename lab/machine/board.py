@@ -35,7 +35,7 @@ def board(binary: str) -> str:
             f"{binary} offers no i440FX PC of {'.'.join(map(str, FIRST))} or newer",
             doing=doing,
             seen=(done.stdout + done.stderr).splitlines()[-5:],
-            hint="QEMU 7.2 or newer for i386: apt-get install qemu-system-x86; KVMD_LAB_QEMU names another program",
+            hint="QEMU 7.2 or newer for i386 (Debian: qemu-system-x86); KVMD_LAB_QEMU names another program",
         )
     return found
 

@@ -9,7 +9,7 @@ from lab.build.toolchain import FLAGS, Toolchain, check_host_programs, toolchain
 from lab.errors import HostError
 from tests.unit.build.toykernel import fake_tools
 
-NO_M32 = 'case "$*" in *-m32*) echo "cc1: sorry, no 32 bits" >&2; exit 1;; esac; echo fake 1.0'
+NO_M32 = 'case "$*" in *-m32*) echo "cc1: sorry, no 32 bits" >&2; exit 1;; esac; echo fake 12.0'
 
 
 def test_compiler_is_told_with_its_version_and_flags(gcc: Toolchain) -> None:
@@ -47,6 +47,15 @@ def test_compiler_without_32_bits_is_a_host_error_that_shows_its_words(
     with pytest.raises(HostError, match="gcc cannot make 32-bit code") as caught:
         toolchain("gcc")
     assert caught.value.seen == ("cc1: sorry, no 32 bits",)
+
+
+def test_compiler_that_is_too_old_is_a_host_error_that_says_which_ones_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(fake_tools(tmp_path / "bin", scripts={"gcc": 'echo "gcc (GCC) 4.8.5"'})))
+    with pytest.raises(HostError, match=r"gcc is of version 4\.8\.5, which is too old") as caught:
+        toolchain("gcc")
+    assert "8 or newer; kvmd-lab is tried with gcc 11 to 16" in caught.value.hint
 
 
 @pytest.mark.parametrize("script", ["exit 0", 'case "$*" in *--version*) exit 1;; esac'])

@@ -1,0 +1,121 @@
+"""The doctor on hosts that lack something, or have it in the wrong version."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from lab import doctor
+from lab.doctor import Check, examine, remedies
+from lab.settings import Settings
+from lab.tools import Tool, headers, tools
+
+SAID = {"gcc": "gcc (Debian 12.2.0-14) 12.2.0", "qemu-system-i386": "QEMU emulator version 7.2.22"}
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for PATH in which every program tells a version, and nothing else is found."""
+    for tool in tools():
+        say(tmp_path, tool.program, SAID.get(tool.program, f"{tool.program} {(tool.all_tried or ['1.0'])[0]}"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(doctor, "find_tool", lambda name: shutil.which(name, path=str(tmp_path)))
+    return tmp_path
+
+
+def say(host: Path, program: str, words: str) -> None:
+    path = host / program
+    path.write_text(f"#!/bin/sh\necho '{words}'\n", encoding="utf-8")
+    path.chmod(0o755)
+
+
+def look(tmp_path: Path) -> list[Check]:
+    settings = Settings(cache=tmp_path / "cache", runs=tmp_path / "runs")
+    return [check for check in examine(settings, embedded=False, browser=True) if check.tool != "stdio.h"]
+
+
+def test_host_with_everything_is_fine(host: Path) -> None:
+    checks = look(host)
+    assert remedies(checks) == []
+    assert [check.tool for check in checks if check.tried is False and check.tool != "python3"] == []
+
+
+@pytest.mark.parametrize("tool", tools("always", "tests"), ids=lambda tool: tool.program)
+def test_each_missing_program_names_its_package(host: Path, tool: Tool) -> None:
+    (host / tool.program).unlink()
+    checks = look(host)
+    assert [check.tool for check in checks if not check.found] == [tool.program]
+    assert remedies(checks) == [
+        f"install what is missing: apt-get install --no-install-recommends {tool.package}",
+    ]
+
+
+def test_host_without_apt_is_told_programs(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "has_apt", lambda: False)
+    for program in ("mke2fs", "debugfs", "qemu-system-i386"):
+        (host / program).unlink()
+    first, programs, packages = remedies(look(host))
+    assert "no apt-get" in first
+    assert programs.split() == ["mke2fs,", "debugfs,", "qemu-system-i386"]
+    assert packages == "Debian has them in: e2fsprogs qemu-system-x86"
+
+
+@pytest.mark.parametrize(
+    ("program", "said", "wanted"),
+    [
+        ("qemu-system-i386", "QEMU emulator version 6.2.0", "qemu-system-i386 6.2.0 is too old; 7.2 or newer"),
+        ("gcc", "gcc (GCC) 4.8.5 20150623 (Red Hat 4.8.5-44)", "gcc 4.8.5 is too old; 8 or newer"),
+    ],
+)
+def test_too_old_a_program_is_said_so_and_not_to_be_installed(host: Path, program: str, said: str, wanted: str) -> None:
+    say(host, program, said)
+    checks = look(host)
+    (remedy,) = remedies(checks)
+    assert remedy.startswith(wanted)
+    assert [doctor.tell(check).split()[:3] for check in checks if check.too_old] == [["TOO", "OLD", program]]
+
+
+def test_version_that_nobody_tried_is_fine_but_said_so(host: Path) -> None:
+    say(host, "gcc", "gcc (GCC) 13.9.9")
+    (check,) = [check for check in look(host) if check.tool == "gcc"]
+    assert (check.found, check.version, check.tried) == (True, "13.9.9", False)
+    assert "not tried" in doctor.tell(check)
+
+
+def test_program_that_cannot_be_started_is_missing(host: Path) -> None:
+    (host / "mke2fs").write_bytes(b"\x7fELF no program")
+    (check,) = [check for check in look(host) if check.tool == "mke2fs"]
+    assert not check.found
+    assert "cannot be started" in check.detail
+
+
+def test_names_of_packages_cost_no_start_of_a_program(host: Path) -> None:
+    say(host, "mke2fs", "'; touch started '")
+    settings = Settings(cache=host / "cache", runs=host / "runs")
+    checks = examine(settings, embedded=False, versions=False)
+    assert {check.version for check in checks} == {""}
+    assert [check.tool for check in checks if not check.found] == []
+
+
+def test_compiler_without_the_c_library_s_headers_names_their_package(
+    host: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "INCLUDES", host / "nowhere")
+    say(host, "gcc", "'; exit 1; '")
+    settings = Settings(cache=host / "cache", runs=host / "runs")
+    checks = examine(settings, embedded=False, versions=False)
+    assert [(check.tool, check.package) for check in checks if not check.found] == [("stdio.h", "libc6-dev")]
+    assert [header.package for header in headers()] == ["libc6-dev"]
+    say(host, "gcc", "")  # one that finds them somewhere else
+    assert [check.tool for check in examine(settings, embedded=False, versions=False) if not check.found] == []
+
+
+def test_json_tells_versions(host: Path) -> None:
+
+    rows = {row["tool"]: row for row in json.loads(msgspec.json.encode(look(host)))}
+    assert rows["qemu-system-i386"]["version"] == "7.2.22"
+    assert rows["qemu-system-i386"]["tried"] is True
