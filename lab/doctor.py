@@ -9,12 +9,20 @@ from pathlib import Path
 
 import msgspec
 
+from lab.errors import SourceError
 from lab.process import find_tool
 from lab.settings import Settings
-from lab.source import choose, packaged
+from lab.source import choose, is_of_today, is_series, locate, packaged, version_at
 from lab.tools import Header, Tool, compilers, has_apt, headers, package_of, tool, tools, version_in
 
 INCLUDES = Path("/usr/include")
+
+
+class Subject(msgspec.Struct, frozen=True):
+    """What a command is about, if it says so: a tree, and the series of a kernel of today (empty: none)."""
+
+    tree: Path | None = None
+    series: str = ""
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -40,27 +48,29 @@ def examine(
     browser: bool = False,
     serving: bool = False,
     versions: bool = True,
+    subject: Subject | None = None,
 ) -> list[Check]:
     """Look at every tool that some stage needs.
 
     `embedded`: also at what the distribution's own kernel source takes; None: only when that is what would be built.
     `browser`: also at what only the project's own tests take. `serving`: at what a host needs that others send their
-    trees to. Without `versions` no program is started to tell its version.
+    trees to. Without `versions` no program is started to tell its version. `subject` is what a command is about, if it
+    names a tree or a kernel; then nothing else has to be there.
     """
     settings = settings or Settings.from_environment()
+    subject = subject or Subject()
     if serving:
         embedded = False
-    if embedded is None:
-        embedded = choose(settings).embedded
+    source = _source(subject, settings, embedded=embedded)
     wanted = [
         *tools("always"),
-        *(tools("embedded") if embedded or serving else ()),
+        *(tools("embedded") if serving or source is not None or _is_of_today(subject, settings) else ()),
         *(tools("tests") if browser else ()),
     ]
     chosen = {"gcc": settings.cc, "qemu-system-i386": settings.qemu}
     checks = [_check(one, chosen.get(one.program, one.program), versions=versions) for one in wanted]
     checks += [_check_header(header, settings.cc) for header in headers()]
-    checks += [_check_source()] if embedded else []
+    checks += [source] if source else []
     return [_python(), *checks] if versions else checks
 
 
@@ -135,12 +145,43 @@ def _check_header(header: Header, cc: str) -> Check:
     return Check(header.name, found=found, detail=header.why, package=header.package)
 
 
-def _check_source() -> Check:
-    for each in packaged.installed():
-        return Check(each.file.name, found=True, detail=f"in {each.file.parent}", package=packaged.CURRENT)
-    return Check(
-        f"{packaged.CURRENT}-*.tar.xz",
-        found=False,
-        detail=f"in the package {packaged.CURRENT}",
-        package=packaged.CURRENT,
-    )
+def subject_in(words: Sequence[str]) -> Subject:
+    """Return what a command with these words is about: its --tree, and its kernel as far as that is a series."""
+    given = iter(word for each in words for word in (each.split("=", 1) if each.startswith("--") else [each]))
+    subject = Subject()
+    for word in given:
+        if word == "--tree":
+            subject = msgspec.structs.replace(subject, tree=Path(next(given, "")))
+        elif is_series(word):
+            subject = msgspec.structs.replace(subject, series=word)
+    return subject
+
+
+def _source(subject: Subject, settings: Settings, *, embedded: bool | None) -> Check | None:
+    """Look at the source that a package brings, if it is one that is wanted."""
+    if subject.tree is not None or embedded is False:
+        return None
+    if subject.series:
+        return None if _has_tree(subject.series, settings) else _check_source(subject.series)
+    return _check_source(packaged.current()) if embedded or choose(settings).embedded else None
+
+
+def _has_tree(series: str, settings: Settings) -> bool:
+    try:
+        return locate(series, settings) == "tree"
+    except SourceError:  # it is in no package that is installed, too
+        return False
+
+
+def _is_of_today(subject: Subject, settings: Settings) -> bool:
+    if subject.tree is None:
+        return bool(subject.series)
+    version = version_at(subject.tree, settings)
+    return version is not None and is_of_today(version)
+
+
+def _check_source(name: str) -> Check:
+    found, package = packaged.of_series(name), packaged.package_of(name)
+    if found is not None:
+        return Check(found.file.name, found=True, detail=f"in {found.file.parent}", package=package)
+    return Check(f"{package}*.tar.xz", found=False, detail=f"in the package {package}", package=package)

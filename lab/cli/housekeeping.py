@@ -23,12 +23,23 @@ def doctor(
     embedded: Annotated[bool, typer.Option(help="Also what the distribution's own kernel source takes.")] = False,
     browser: Annotated[bool, typer.Option(help="Also what only the tests need: a browser, an SSH server.")] = False,
     serving: Annotated[bool, typer.Option(help="What a host needs that others use with --host.")] = False,
+    command: Annotated[
+        bool,
+        typer.Option("--for", help="Only what a command needs, whose words follow behind --: its --tree, its kernel."),
+    ] = False,
+    words: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
     as_json: AsJson = False,
 ) -> None:
     """Say whether this host has all the tools, which versions the lab was tried with, and what to install."""
-    from lab.doctor import examine, remedies, tell
+    from lab.doctor import examine, remedies, subject_in, tell
 
-    checks = examine(embedded=embedded or None, browser=browser, serving=serving, versions=not missing)
+    checks = examine(
+        embedded=embedded or None,
+        browser=browser,
+        serving=serving,
+        versions=not missing,
+        subject=subject_in(words or ()) if command else None,
+    )
     if missing:
         packages = sorted({check.package for check in checks if not check.found})
         common.say(packages, as_json=as_json, text=" ".join(packages))

@@ -12,6 +12,7 @@ from lab.cli import common
 from lab.cli.common import (
     AsJson,
     Changed,
+    Checks,
     Compiler,
     DryRun,
     Fragments,
@@ -104,6 +105,7 @@ def build(
     name: Name = None,
     tree: TreePath = None,
     smp: Smp = False,
+    checks: Checks = True,
     cc: Compiler = None,
     fragment: Fragments = None,
     patch: Patches = None,
@@ -116,7 +118,14 @@ def build(
 ) -> None:
     """Build a kernel with kvmd from a tree, and audit the result."""
     wanted = common.subject(
-        name, tree, sha256=sha256, accept_changed=accept_changed, cc=cc, fragments=fragment, patches=patch
+        name,
+        tree,
+        sha256=sha256,
+        accept_changed=accept_changed,
+        cc=cc,
+        fragments=fragment,
+        patches=patch,
+        checks=checks,
     )
     with common.bench(wanted, quiet=as_json, host=host, new_key=new_key) as bench:
         variant = "smp" if smp else "up"

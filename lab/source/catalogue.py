@@ -99,9 +99,14 @@ def find(name: str) -> KernelSpec | None:
     return next((spec for spec in kernels() if spec.name == name), None)
 
 
+def is_of_today(version: KernelVersion) -> bool:
+    """Tell whether a kernel is known by its series."""
+    return version in VersionRange(_catalogue().series)
+
+
 def is_series(name: str) -> bool:
     """Tell whether a name, such as 6.12, stands for a whole series of kernels of today."""
-    return _SERIES.fullmatch(name) is not None and KernelVersion(name) in VersionRange(_catalogue().series)
+    return _SERIES.fullmatch(name) is not None and is_of_today(KernelVersion(name))
 
 
 def answers_to(version: KernelVersion, name: str) -> bool:

@@ -109,6 +109,11 @@ def at_hand(settings: Settings) -> list[KernelVersion]:
     return [version for _, version in _Places(settings, Journal(), None).versions()]
 
 
+def version_at(path: Path, settings: Settings) -> KernelVersion | None:
+    """Return what the Makefile of a tree or tarball states, None if there is none that can be read."""
+    return _Places(settings, Journal(), None).version_at(path.expanduser().resolve())
+
+
 def release_server_answers(settings: Settings, seconds: float) -> bool:
     """Tell whether any mirror answers a HEAD of its base with a success within `seconds`.
 
@@ -207,11 +212,11 @@ class _Places:
             raise SourceError(f"KVMD_LAB_TREES is {trees}, which is not a folder", hint="correct or unset it")
         inside = sorted(trees.iterdir(), key=lambda path: (name not in path.name, not path.is_dir(), path.name))
         for path in [trees, *inside]:
-            version = self._version_at(path.resolve())
+            version = self.version_at(path.resolve())
             if version is not None:
                 yield path.resolve(), version
 
-    def _version_at(self, path: Path) -> KernelVersion | None:
+    def version_at(self, path: Path) -> KernelVersion | None:
         """What a folder's or tarball's Makefile states; None if it is neither, or damaged, which is noted."""
         try:
             if path.is_dir():

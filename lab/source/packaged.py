@@ -45,11 +45,16 @@ def current() -> str:
     return next((each.name for each in installed()), CURRENT)
 
 
+def package_of(name: str) -> str:
+    """Return the package that brings a series, or, for its own name, the distribution's own kernel."""
+    return CURRENT if name == CURRENT else f"{CURRENT}-{name}"
+
+
 def missing(name: str) -> SourceError:
     """Return the error for a series, or for the distribution's own kernel, that no installed package brought."""
     have = ", ".join(each.name for each in installed())
     beside = f"; what is there is {have}" if have else ""
-    package = CURRENT if name == CURRENT else f"{CURRENT}-{name}"
+    package = package_of(name)
     what = "source of the distribution's own kernel" if name == CURRENT else f"source of {name}"
     other = "a kernel" if name == CURRENT else f"any {name}"
     install = f"apt-get install {package}, if this distribution has it"

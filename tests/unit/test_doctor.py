@@ -10,8 +10,9 @@ import msgspec
 import pytest
 
 from lab import doctor
-from lab.doctor import Check, examine, remedies
+from lab.doctor import Check, examine, remedies, subject_in
 from lab.settings import Settings
+from lab.source import packaged
 from lab.tools import Tool, headers, tools
 
 SAID = {"gcc": "gcc (Debian 12.2.0-14) 12.2.0", "qemu-system-i386": "QEMU emulator version 7.2.22"}
@@ -119,3 +120,35 @@ def test_json_tells_versions(host: Path) -> None:
     rows = {row["tool"]: row for row in json.loads(msgspec.json.encode(look(host)))}
     assert rows["qemu-system-i386"]["version"] == "7.2.22"
     assert rows["qemu-system-i386"]["tried"] is True
+
+
+@pytest.fixture
+def no_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host on which no package brought a kernel's source, and no release server answers."""
+    monkeypatch.setattr(packaged, "FOLDER", tmp_path / "none")
+    monkeypatch.setenv("KVMD_LAB_MIRRORS", "http://127.0.0.1:9")
+    monkeypatch.delenv("KVMD_LAB_TREES", raising=False)
+
+
+@pytest.mark.usefixtures("no_sources")
+@pytest.mark.parametrize(
+    ("words", "package", "parser"),
+    [
+        ("demo", "linux-source", True),
+        ("run --kernel 6.12 --samples", "linux-source-6.12", True),
+        ("build 6.6 --smp", "linux-source-6.6", True),
+        ("run --tree {today}", "", True),
+        ("run boot --tree={today}", "", True),
+        ("demo --tree {old}", "", False),
+    ],
+)
+def test_command_needs_the_source_that_it_is_about_and_no_other(
+    host: Path, words: str, package: str, parser: bool
+) -> None:
+    for name, lines in (("today", "VERSION = 6\nPATCHLEVEL = 1\n"), ("old", "VERSION = 2\nPATCHLEVEL = 4\n")):
+        (host / name).mkdir()
+        (host / name / "Makefile").write_text(lines)
+    given = words.format(today=host / "today", old=host / "old").split()
+    checks = examine(Settings.from_environment(), versions=False, subject=subject_in(given))
+    assert [check.package for check in checks if check.package.startswith("linux-source")] == [package] * bool(package)
+    assert any(check.tool == "flex" for check in checks) == parser

@@ -206,7 +206,7 @@ def test_setup_that_is_done_needs_no_place_to_write(host: Host) -> None:
 
 @pytest.mark.parametrize(
     ("words", "asked"),
-    [(("set-up",), "--serving"), (("run", "boot"), "")],
+    [(("set-up",), "--serving"), (("run", "boot"), "--for -- run boot")],
 )
 def test_what_is_looked_for_depends_on_what_is_to_be_done(host: Host, words: tuple[str, ...], asked: str) -> None:
     assert host(*words).returncode == 0
