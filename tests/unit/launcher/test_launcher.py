@@ -204,6 +204,13 @@ def test_setup_that_is_done_needs_no_place_to_write(host: Host) -> None:
     assert host("demo").returncode == 0
 
 
+def test_tests_say_that_they_need_a_checkout_that_can_be_written(host: Host) -> None:
+    (host.checkout / ".setup.lock").mkdir()
+    done = host("test")
+    assert done.returncode == 8
+    assert done.stderr == f"kvmd-lab: the tests write into {host.checkout}, which cannot be written: copy it\n"
+
+
 @pytest.mark.parametrize(
     ("words", "asked"),
     [(("set-up",), "--serving"), (("run", "boot"), "--for -- run boot")],
