@@ -5,11 +5,11 @@ from __future__ import annotations
 import getpass
 import re
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from lab.errors import UsageError
+from lab.remote.sshconfig import look_up
 
 PORT = 22
 _FORM = re.compile(
@@ -36,7 +36,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 
     `known_as` is the host's name in the files of `known_hosts`, of which the first `own_files` are the user's, and the
     first of these takes new keys. `jumps` are the hosts on the way, in their order; `proxy_command` is a program that
-    makes the connection. `keys` are private key files; with `only_these` no others are tried.
+    makes the connection. `keys` are private key files; with `only_these` no others are tried. `notes` are sentences on
+    what was not followed in the user's configuration.
     """
 
     host: str
@@ -49,6 +50,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     only_these: bool = False
     jumps: tuple[Address, ...] = ()
     proxy_command: str = ""
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.user}@{self.host}" + (f":{self.port}" if self.port != PORT else "")
@@ -74,7 +76,8 @@ def _address(found: re.Match[str], text: str) -> Address:
 def resolve(address: Address, folder: Path | None = None) -> Target:
     """Complete an address by the user's `config` in `folder` (~/.ssh); UsageError: it cannot be understood."""
     folder = folder or Path.home() / ".ssh"
-    said = _lookup(address.host, folder / "config")
+    found = look_up(address.host, address.user, address.port, folder)
+    said = found.values
     host = str(said.get("hostname", address.host))
     port = address.port or int(said.get("port", PORT))
     name = host if port == PORT else f"[{host}]:{port}"
@@ -88,26 +91,17 @@ def resolve(address: Address, folder: Path | None = None) -> Target:
         known_as=str(said.get("hostkeyalias", name)),
         known_hosts=own + everybodys,
         own_files=len(own),
-        keys=tuple(Path(name).expanduser() for name in said.get("identityfile", ())),
+        keys=tuple(Path(name).expanduser() for name in said.get("identityfile", ()) if name.lower() != "none"),
         only_these=str(said.get("identitiesonly", "no")).lower() == "yes",
         jumps=() if jumps.lower() == "none" else tuple(_jump(word) for word in jumps.split(",")),
         proxy_command="" if command.lower() == "none" else command,
+        notes=found.notes,
     )
 
 
 def _paths(words: object) -> tuple[Path, ...]:
-    return tuple(Path(word).expanduser() for word in str(words).split() if word != "none")
-
-
-def _lookup(host: str, config: Path) -> dict[str, Any]:
-    if not config.is_file():
-        return {}
-    from paramiko import SSHConfig, SSHException
-
-    try:
-        return dict(SSHConfig.from_path(str(config)).lookup(host))
-    except (SSHException, OSError, ImportError, ValueError) as error:
-        raise UsageError(f"{config} cannot be understood ({error})", doing=f"looking up {host}") from error
+    """Read file names; `ssh -G` prints them without their quotes, so that a name with a blank looks like two."""
+    return tuple(Path(word).expanduser() for word in re.split(r"\s+(?=[/~])", str(words).strip()) if word != "none")
 
 
 def _jump(word: str) -> Address:

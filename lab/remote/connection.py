@@ -39,6 +39,9 @@ class Connection:
     def __init__(self, target: Target, client: paramiko.SSHClient, way: list[Connection]) -> None:
         """`way`: the connections through which it goes, which close with it."""
         self.target = target
+        self.notes = tuple(
+            dict.fromkeys(note for one in (*(near.target for near in way), target) for note in one.notes)
+        )
         self._client = client
         self._way = way
 
@@ -152,7 +155,9 @@ def _socket(target: Target, way: list[Connection]) -> Any:
         end = socket.create_connection((target.host, target.port), CONNECT_SECONDS)
         end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # a request of 20 bytes shall not wait for more
     except (OSError, paramiko.SSHException, ImportError) as error:
-        raise UnreachableError(str(error), doing=doing, hint="does `ssh` itself get there?") from error
+        raise UnreachableError(
+            str(error), doing=doing, seen=target.notes, hint="does `ssh` itself get there?"
+        ) from error
     return end
 
 
@@ -196,6 +201,7 @@ def _refusal(error: Exception, target: Target, doing: str) -> LabError:
         return LoginError(
             f"{target.host} does not let {target.user} in ({said.rstrip('.')})",
             doing=doing,
+            seen=target.notes,
             hint=f"a key that it knows: in the agent (ssh-add), or a file ({tried}); IdentityFile in ~/.ssh/config",
         )
-    return UnreachableError(said, doing=doing, hint="does `ssh` itself get there?")
+    return UnreachableError(said, doing=doing, seen=target.notes, hint="does `ssh` itself get there?")

@@ -54,6 +54,8 @@ class There:
             with ExitStack() as failure:
                 connection = connect(self._address, accept_new_key=self._settings.accept_new_host_key)
                 failure.callback(connection.close)
+                for note in connection.notes:
+                    self._journal.record("note", text=note, told=True)
                 self._place = deploy(connection, self._cache, self._journal)
                 self._link = Link(connection, self._place.command(KEEPER), self._settings.qemu, self._silence)
                 failure.pop_all()

@@ -24,7 +24,7 @@ TELLS = {
 
 
 def tell(sink: IO[str]) -> Listener:
-    """Return a listener that writes a line when a stage ends, fails, or takes up work that lasts."""
+    """Return a listener that writes a line when a stage ends or fails, and the notes that somebody should see."""
 
     def listener(event: dict[str, Any]) -> None:
         line = line_of(event)
@@ -41,6 +41,8 @@ def line_of(event: dict[str, Any]) -> str:
     if event["kind"] == "outcome" and (event["phase"] == "call" or event["outcome"] == "failed"):
         name = event["test"].rpartition("::")[2]
         return f"{'scenario':<10} {event['outcome']:<6} {event['seconds']:7.2f} s  {name}"
+    if event["kind"] == "note" and event.get("told"):
+        return f"{'note':<10} {event['text']}"
     return ""
 
 

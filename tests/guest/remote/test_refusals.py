@@ -11,9 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from lab.journal import Journal
 from lab.remote.address import parse
 from lab.remote.connection import Connection, connect
 from lab.remote.errors import HostKeyError, LoginError, UnreachableError
+from lab.remote.there import There
+from lab.report.lines import line_of
+from lab.settings import Settings
 from tests.guest.remote.server import Server, key
 
 SECONDS = 20.0
@@ -133,6 +137,24 @@ def test_alias_and_hosts_on_the_way_are_taken_from_the_config(server: Server) ->
         assert server.log.read_text().count("Accepted publickey") == before + 2
     finally:
         config.unlink()
+
+
+def test_without_a_client_what_was_not_followed_is_told(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = server.folder / "config"
+    config.write_text("Include nothing\n")
+    monkeypatch.setenv("PATH", "/nonexistent")
+    told: list[str] = []
+    journal = Journal()
+    journal.listen(lambda event: told.append(line_of(event)))
+    there = There(Settings(cache=tmp_path / "cache", runs=tmp_path / "runs", host=server.address), journal)
+    try:
+        assert there.link.pid
+    finally:
+        there.close()
+        config.unlink()
+    assert told[0] == f"note       not followed in {config}: Include nothing (there is no ssh to ask)"
 
 
 def test_closed_port_is_an_unreachable_host(server: Server) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import select
 from pathlib import Path
 
 import pytest
 
 from lab.errors import UsageError
+from lab.remote import sshconfig
 from lab.remote.address import Address, parse, resolve
 
 
@@ -113,3 +116,77 @@ def test_config_that_cannot_be_understood_is_a_usage_error_that_names_it(tmp_pat
     (tmp_path / "config").write_text("Host\nMatch nonsense\n")
     with pytest.raises(UsageError, match="config cannot be understood"):
         resolve(Address("box"), tmp_path)
+
+
+@pytest.fixture
+def no_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+
+
+def test_included_file_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "more").write_text("Host box\n  HostName 10.0.0.7\n")
+    (tmp_path / "config").write_text(f"Include {tmp_path}/more\n")
+    assert resolve(Address("box"), tmp_path).host == "10.0.0.7"
+
+
+def test_match_holds_only_where_it_matches(tmp_path: Path) -> None:
+    (tmp_path / "config").write_text("Match exec false\n  Port 7\nMatch user me\n  Port 8\n")
+    assert (resolve(Address("box"), tmp_path).port, resolve(Address("box", "me"), tmp_path).port) == (22, 8)
+
+
+def test_usual_key_files_are_not_named_as_if_they_were_chosen(tmp_path: Path) -> None:
+    assert resolve(Address("box"), configured(tmp_path, "Port 7")).keys == ()
+    assert resolve(Address("box"), configured(tmp_path, "IdentitiesOnly yes")).keys != ()
+
+
+def test_home_folder_is_the_one_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = tmp_path / ".ssh"
+    folder.mkdir()
+    configured(folder, "IdentityFile ~/one", "IdentityFile %d/two-%h", "Port 7")
+    target = resolve(Address("box", "me"))
+    assert (target.port, target.keys) == (7, (tmp_path / "one", tmp_path / "two-box"))
+    assert target.known_hosts[0] == folder / "known_hosts"
+
+
+def test_words_of_the_connecting_program_are_filled_in(tmp_path: Path) -> None:
+    folder = configured(tmp_path, "HostName 10.0.0.7", "Port 7", "User me", "ProxyCommand go %r@%h:%p %n 100%%")
+    assert resolve(Address("box"), folder).proxy_command == "go me@10.0.0.7:7 box 100%"
+
+
+def test_file_name_with_a_blank_is_one_name(tmp_path: Path) -> None:
+    folder = configured(
+        tmp_path, f'UserKnownHostsFile "{tmp_path}/my hosts" {tmp_path}/others', "GlobalKnownHostsFile none"
+    )
+    assert resolve(Address("box"), folder).known_hosts == (tmp_path / "my hosts", tmp_path / "others")
+
+
+def test_client_that_hangs_is_a_usage_error_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sshconfig, "CLIENT_SECONDS", 0.5)
+    os.mkfifo(tmp_path / "held")
+    (tmp_path / "config").write_text(f'Match exec "exec 3>{tmp_path}/held; read line </dev/zero"\n')
+    end = os.open(tmp_path / "held", os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(end) as held:
+        with pytest.raises(UsageError, match="no answer within"):
+            resolve(Address("box"), tmp_path)
+        assert select.select([held], [], [], 20.0)[0]  # nobody holds its other end any more
+        assert held.read() == ""
+
+
+@pytest.mark.usefixtures("no_client")
+@pytest.mark.parametrize("head", ["Match tagged work", "match Host box sessiontype exec", "Include more"])
+def test_without_a_client_what_is_not_followed_is_left_out_and_said(tmp_path: Path, head: str) -> None:
+    block = "" if head.startswith("Include") else "  Port 7\n"
+    (tmp_path / "config").write_text(f"{head}\n{block}Host box\n  User me\n")
+    target = resolve(Address("box"), tmp_path)
+    assert (target.port, target.user) == (22, "me")
+    (note,) = target.notes
+    assert head in note
+
+
+@pytest.mark.usefixtures("no_client")
+@pytest.mark.parametrize("head", ["Match all", "Match host box !user other", "Host=box"])
+def test_without_a_client_what_is_followed_needs_no_word(tmp_path: Path, head: str) -> None:
+    (tmp_path / "config").write_text(f"{head}\n  Port 7\n")
+    target = resolve(Address("box"), tmp_path)
+    assert (target.port, target.notes) == (7, ())

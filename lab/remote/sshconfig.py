@@ -1,0 +1,169 @@
+"""What the user's SSH configuration says of a host: by the OpenSSH client's own word, or by paramiko's reading.
+
+`ssh -G` follows all that the client itself follows. Where there is no client, paramiko reads ~/.ssh/config alone: it
+knows no `Include`, and would apply a `Match` by something that it does not know to every host. Such blocks are left
+out, and what was not followed is said.
+
+OpenSSH takes ~ from the password database, Python and most programs from HOME. Where the two differ, HOME was set on
+purpose, and its .ssh/config is the one that is read; the system's configuration is not, as with `ssh -F`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import pwd
+import re
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from lab.errors import UsageError
+
+CLIENT_SECONDS = 20.0  # a `Match exec` may take its time
+_MATCHED = {"all", "canonical", "final", "exec", "host", "originalhost", "user", "localuser"}  # paramiko 3.4 and 4.0
+_ALONE = {"all", "canonical", "final"}  # these take no argument
+_LISTS = {"identityfile"}
+_WITH_TOKENS = ("identityfile", "proxycommand", "userknownhostsfile")
+
+
+class Said(msgspec.Struct, frozen=True):
+    """Options by their names in lower case, those that somebody set; and sentences on what was not followed."""
+
+    values: dict[str, Any]
+    notes: tuple[str, ...] = ()
+
+
+def look_up(host: str, user: str | None, port: int | None, folder: Path) -> Said:
+    """Return what is said of a host (with what was typed beside its name); `folder` has the `config`.
+
+    UsageError: it cannot be understood.
+    """
+    client = shutil.which("ssh")
+    config = folder / "config"
+    own = folder == Path(pwd.getpwuid(os.getuid()).pw_dir, ".ssh")
+    if client is None:
+        return _by_paramiko(host, config)
+    if not own and not config.is_file():
+        return Said({})
+    typed = [*(["-l", user] if user else []), *(["-p", str(port)] if port else [])]
+    words = [client, "-G", "-T", *([] if own else ["-F", str(config)]), *typed, "--", host]
+    return Said(_spelled_out(_without_defaults(_ask(words, config), client), host, folder.parent))
+
+
+def _ask(words: list[str], config: Path) -> dict[str, Any]:
+    """Return what the client prints: an option and its value on each line."""
+    doing = f"looking up {words[-1]}"
+    status, out, complaint = _run(words)
+    if status is None:
+        raise UsageError(
+            f"`ssh -G` gave no answer within {CLIENT_SECONDS:g} s", doing=doing, hint=f"a Match exec in {config}?"
+        )
+    if status:
+        raise UsageError(f"{config} cannot be understood", doing=doing, seen=complaint.splitlines()[-5:])
+    found: dict[str, Any] = {}
+    for line in out.splitlines():
+        name, _, value = line.partition(" ")
+        if name in _LISTS:
+            found.setdefault(name, []).append(value)
+        else:
+            found[name] = value
+    return found
+
+
+def _run(words: list[str]) -> tuple[int | None, str, str]:
+    """Return status (None: it took too long), output and complaints; nothing that a `Match exec` began is left."""
+    pipe = subprocess.PIPE
+    client = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, process_group=0)
+    with client:
+        try:
+            out, complaint = client.communicate(timeout=CLIENT_SECONDS)
+        except subprocess.TimeoutExpired:
+            return None, "", ""
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(client.pid, signal.SIGKILL)
+        return client.returncode, out, complaint
+
+
+def _without_defaults(found: dict[str, Any], client: str) -> dict[str, Any]:
+    """Return what is not the client's own default, which it prints as well; the lab has defaults of its own.
+
+    Of "only these key files" without a file, the usual ones are meant.
+    """
+    usual = _ask([client, "-G", "-T", "-F", os.devnull, "--", "box"], Path(os.devnull))
+    kept = {"identityfile"} if found.get("identitiesonly") == "yes" else set()
+    return {name: value for name, value in found.items() if name in kept or usual.get(name) != value}
+
+
+def _spelled_out(values: dict[str, Any], typed: str, home: Path) -> dict[str, Any]:
+    """Put in what `ssh -G` leaves as %h and so on in the options that we use."""
+    tokens = {
+        "%": "%",
+        "d": str(home),
+        "h": str(values.get("hostname", typed)),
+        "i": str(os.getuid()),
+        "n": typed,
+        "p": str(values.get("port", 22)),
+        "r": str(values.get("user", getpass.getuser())),
+        "u": getpass.getuser(),
+    }
+
+    def fill(text: str) -> str:
+        return re.sub(r"%(.)", lambda found: tokens.get(found[1], found[0]), text)
+
+    for name in _WITH_TOKENS:
+        if name in values:
+            value = values[name]
+            values[name] = [fill(one) for one in value] if isinstance(value, list) else fill(value)
+    return values
+
+
+def _by_paramiko(host: str, config: Path) -> Said:
+    if not config.is_file():
+        return Said({})
+    from paramiko import SSHConfig, SSHException
+
+    try:
+        lines, left_out = _readable(config.read_text(encoding="utf-8").splitlines())
+        values = dict(SSHConfig.from_text("\n".join(lines)).lookup(host))
+    except (SSHException, OSError, ImportError, ValueError) as error:
+        raise UsageError(f"{config} cannot be understood ({error})", doing=f"looking up {host}") from error
+    notes = tuple(f"not followed in {config}: {line} (there is no ssh to ask)" for line in left_out)
+    return Said(values, notes)
+
+
+def _readable(lines: list[str]) -> tuple[list[str], list[str]]:
+    """Return the lines that paramiko reads rightly, and those that head what it does not."""
+    kept: list[str] = []
+    left_out: list[str] = []
+    skipping = False
+    for line in lines:
+        name, *words = re.split(r"[\s=]+", line.strip())
+        name = name.lower()
+        if name in ("host", "match"):
+            skipping = name == "match" and not _criteria(words) <= _MATCHED
+        if name == "include" or (skipping and name == "match"):
+            left_out.append(line.strip())
+        elif not skipping:
+            kept.append(line)
+    return kept, left_out
+
+
+def _criteria(words: list[str]) -> set[str]:
+    """Return what a Match asks about; `exec` takes the rest of the line."""
+    found: set[str] = set()
+    rest = [word.lower() for word in words]
+    while rest:
+        name = rest.pop(0).removeprefix("!")
+        found.add(name)
+        if name == "exec":
+            break
+        if name not in _ALONE and rest:
+            rest.pop(0)
+    return found
