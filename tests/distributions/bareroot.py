@@ -21,7 +21,6 @@ import msgspec
 from tests.distributions.network import ADDRESS, PackageSources
 
 SCRIPTS = Path("/usr/share/debootstrap/scripts")
-MIRROR = "http://deb.debian.org/debian"  # debootstrap's own default
 USER = "tester"
 _DYING = ["setpriv", "--pdeathsig=KILL", "--"]  # with the one who started it
 _PRIVATE = ["unshare", "--mount", "--pid", "--uts", "--ipc", "--propagation=private", "--fork", "--kill-child=KILL"]

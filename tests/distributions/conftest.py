@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.distributions.bareroot import MIRROR, Bind
+from tests.distributions.bareroot import Bind
+from tests.distributions.network import apt_source
 
 USERS = ("root", "sudo", "password", "plain")
-SOURCES = ("pypi.org", "files.pythonhosted.org")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -20,7 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--distribution", action="append", metavar="SUITE", help="Debian's name of it (default: bookworm, trixie)")
     add("--user", action="append", choices=USERS, help="root; ordinary ones: sudo, password, plain (default: all)")
     add("--command", action="append", metavar="WORDS", help="what follows ./kvmd-lab (default: demo, then test)")
-    add("--mirror", default=MIRROR, metavar="URL", help=f"Debian's packages (default: {MIRROR})")
+    add("--mirror", metavar="URL", help="Debian's packages (default: where this host has its own from)")
     add("--allow", action="append", default=[], metavar="HOST", help="one more package source: a pip index's host")
     add("--bind", action="append", default=[], metavar="PATH[:PLACE]", help="a file or folder that a root may read")
     add("--setenv", action="append", default=[], metavar="NAME=VALUE", help="in there: a setting of pip, for example")
@@ -35,6 +35,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("suite", metafunc.config.getoption("--distribution") or ["bookworm", "trixie"])
     if "login" in metafunc.fixturenames:
         metafunc.parametrize("login", metafunc.config.getoption("--user") or USERS)
+
+
+@pytest.fixture
+def mirror(pytestconfig: pytest.Config) -> str:
+    return pytestconfig.getoption("--mirror") or apt_source()
 
 
 @pytest.fixture

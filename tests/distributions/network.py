@@ -9,6 +9,7 @@ import http.server
 import os
 import select
 import socket
+import subprocess
 import threading
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -123,3 +124,19 @@ def _relay(here: socket.socket, there: socket.socket) -> None:
 def host_of(address: str) -> str:
     """Return the name of the host in an address."""
     return urlsplit(address).hostname or os.fspath(address)
+
+
+def apt_source() -> str:
+    """Return the address that this host has Debian's own packages from."""
+    argv = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Label: Debian"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    addresses = done.stdout.split()
+    assert addresses, "apt knows no source of Debian's packages here; name one with --mirror"
+    return addresses[0].rstrip("/")
+
+
+def pip_hosts() -> tuple[str, str]:
+    """Return the hosts of pip's own index and of its files."""
+    from pip._internal.models.index import PyPI
+
+    return PyPI.netloc, PyPI.file_storage_domain

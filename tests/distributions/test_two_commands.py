@@ -11,8 +11,7 @@ import pytest
 
 from lab.resources import package
 from tests.distributions.bareroot import USER, BareRoot, Bind, Ended, script_of
-from tests.distributions.conftest import SOURCES
-from tests.distributions.network import ADDRESS, host_of
+from tests.distributions.network import ADDRESS, host_of, pip_hosts
 
 # What sudo's table says of each kind of user; None: there is no sudo.
 SUDO = {"sudo": "NOPASSWD: ", "password": "", "plain": None}
@@ -58,15 +57,15 @@ def versions(root: BareRoot, home: str) -> dict[str, object]:
 
 
 def test_the_two_commands_work_from_nothing(
-    suite: str, login: str, binds: list[Bind], transcripts: Path, pytestconfig: pytest.Config
+    suite: str, login: str, mirror: str, binds: list[Bind], transcripts: Path, pytestconfig: pytest.Config
 ) -> None:
     option = pytestconfig.getoption
     commands = option("--command") or ["demo", "test"]
     seconds = option("--hours") * 3600
     with BareRoot(
-        suite, option("--mirror"), transcripts, tarballs=option("--bare-roots"), binds=binds, apt=option("--apt")
+        suite, mirror, transcripts, tarballs=option("--bare-roots"), binds=binds, apt=option("--apt")
     ) as root:
-        allowed = [host_of(option("--mirror")), *SOURCES, *option("--allow")]
+        allowed = [host_of(mirror), *pip_hosts(), *option("--allow")]
         root.environment = {"PIP_PROXY": ADDRESS, **dict(one.split("=", 1) for one in option("--setenv"))}
         with root.way_out(allowed) as way:
             user, home = ("root", "/root") if login == "root" else (USER, f"/home/{USER}")

@@ -33,6 +33,15 @@ def test_all_scenarios_pass_on_the_distributions_kernel(tmp_path: Path, monkeypa
     assert all(segment.samples[-1].guest for panel in told.panels for segment in panel.segments)
 
 
+def test_demo_passes_on_a_kernel_without_checks_and_leaves_its_page(tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "lab", "demo", f"--kernel={packaged.current()}"]
+    environment = os.environ | {"KVMD_LAB_RUNS": str(tmp_path), "PYTEST_ADDOPTS": ""}
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=3000, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (page,) = tmp_path.glob("*/report.html")
+    assert f"its page, for a browser: {page}" in done.stdout
+
+
 def test_interrupted_scenario_leaves_no_machine(tmp_path: Path) -> None:
     code, said, left = interrupted_run(tmp_path, "kvmd_regions", f"--kernel={packaged.current()}")
     assert (code, left) == (130, [])
