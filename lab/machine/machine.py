@@ -154,14 +154,14 @@ class Machine:
 
     @property
     def memory(self) -> int:
-        """Bytes, whole MiB: what the guest had free when it was first asked, or swapped on; the rest is the kernel's.
+        """Bytes, whole quarters of a MiB: what the guest had free when it was first asked, or swapped on; the rest is the kernel's.
 
         The measure for pressure: a kernel of 2000 leaves nine tenths of 16 MiB to others, one of today with all its
         checks half of 32.
         """
         if not self._memory:
             info = self.agent.sysinfo()
-            self._memory = (info.freeram + info.bufferram) * info.mem_unit & -1 << 20
+            self._memory = (info.freeram + info.bufferram) * info.mem_unit & -1 << 18
         return self._memory
 
     def swapon(self) -> None:
