@@ -19,8 +19,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Folders are absolute; `mirrors` are base addresses without a final slash; `jobs` is make's -j.
 
     `ledger` is the folder of another ledger than the project's own, with its fragments in `config/`. `patience` is how
-    long to wait for the guest at most, in seconds, whatever a scenario's own deadlines are. `host` is another host that
-    does what needs a compiler or QEMU, as ssh://user@box:port, and with `accept_new_host_key` its key may be new to us.
+    long to wait for the guest at most, in seconds of its own time, whatever a scenario's own deadlines are. `host` is
+    another host that does what needs a compiler or QEMU, as ssh://user@box:port, and with `accept_new_host_key` its key
+    may be new to us.
     """
 
     cache: Path

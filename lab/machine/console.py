@@ -68,7 +68,7 @@ class Console:
     def wait_for(self, pattern: str, deadline: float = 10.0) -> str:
         """Return the first line, since boot or restore, that contains the regular expression.
 
-        A SubjectError after `deadline` seconds without one; a fault or QEMU's end is raised instead.
+        A SubjectError after `deadline` seconds of the guest's own time; a fault or QEMU's end is raised instead.
         """
         wanted = re.compile(pattern)
         seen = 0
@@ -78,11 +78,10 @@ class Console:
             fresh, seen = self._lines[seen:], len(self._lines)
             return next((line for line in fresh if wanted.search(line)), None)
 
-        found = self._watch.wait(ready, deadline)
+        end = self._watch.deadline(deadline)
+        found = self._watch.wait(ready, end)
         if found is None:
-            raise SubjectError(
-                f"no line with {pattern!r} on the console within {deadline:g} s", seen=self.tail(), log=self.log
-            )
+            raise SubjectError(f"no line with {pattern!r} on the console within {end}", seen=self.tail(), log=self.log)
         return found
 
     def feed(self, data: bytes) -> None:

@@ -14,10 +14,11 @@ from collections.abc import Callable
 from lab.errors import AgentError, LabError
 from lab.journal import Journal
 from lab.machine import frames, protocol
+from lab.machine.deadline import Deadline
 from lab.machine.frames import Frame
 from lab.machine.loop import loop
 from lab.machine.protocol import Op
-from lab.machine.watch import Watch
+from lab.machine.watch import HEARTBEAT, Watch
 
 REQUEST_SECONDS = 5.0
 _SEQS = 0x10000
@@ -56,8 +57,9 @@ class Pending:
     def result(self, deadline: float = REQUEST_SECONDS) -> bytes:
         """Return the data of the reply, without its status.
 
-        RefusedError: the status is negative. AgentError: no reply within `deadline` seconds from now (whether the
-        request was carried out is not known). A fault on the console, and QEMU's end, are raised instead.
+        RefusedError: the status is negative. AgentError: no reply within `deadline` seconds from now, of the guest's
+        own time (whether the request was carried out is not known). A fault on the console, and QEMU's end, are
+        raised instead.
         """
         return self._line.await_reply(self, deadline)
 
@@ -86,7 +88,7 @@ class Line:
         self._damaged_before = 0
         self._unread: deque[tuple[Frame | None, int]] = deque()  # what was sent, and how many bytes; None: a FLUSH
         self.stale = 0
-        self.patience = math.inf  # seconds: the longest wait for a reply, whatever deadline is given
+        self.patience = math.inf  # seconds of the guest's own: the longest wait for a reply, whatever deadline is given
 
     def use(self, end: socket.socket) -> None:
         """Speak over this socket from now on."""
@@ -135,9 +137,9 @@ class Line:
 
     def await_reply(self, pending: Pending, deadline: float) -> bytes:
         """Do what Pending.result says."""
-        deadline = min(deadline, self.patience)
+        end = self._watch.deadline(min(deadline, self.patience))
         try:
-            if not self._watch.wait(lambda: pending.done or None, deadline):
+            if not self._watch.wait(lambda: pending.done or None, end):
                 self._last_try(pending)
         except LabError as error:
             self._record(pending, type(error).__name__)
@@ -145,7 +147,7 @@ class Line:
             error.doing = error.doing or pending.doing
             raise
         if not pending.done:
-            raise self._timeout(pending, deadline)
+            raise self._timeout(pending, end)
         return self._open(pending)
 
     def _open(self, pending: Pending) -> bytes:
@@ -170,12 +172,12 @@ class Line:
                 self._end.send(frames.FLUSH)
                 self._unread.append((None, len(frames.FLUSH)))
 
-    def _timeout(self, pending: Pending, deadline: float) -> AgentError:
+    def _timeout(self, pending: Pending, end: Deadline) -> AgentError:
         self._pending.pop(pending.frame.seq, None)
         self._record(pending, "timeout")
         damaged = f"; {self.damaged} damaged frames have arrived" if self.damaged else ""
         return AgentError(
-            f"no reply within {deadline:g} s{damaged}",
+            f"no reply within {end}{damaged}",
             doing=pending.doing,
             seen=[*self._tail(), "(these were the console's last lines)"],
             hint="a longer deadline, if the guest is only slow; whether the request was carried out is not known",
@@ -228,8 +230,9 @@ class Line:
         last, _ = self._unread[-1]
         if last is None or last.task:
             self._put(Pending(self, Frame(self._next_seq(), Op.PING, 0)))
-        if self._watch.wait(room, REQUEST_SECONDS) is None:
-            raise self._timeout(pending, REQUEST_SECONDS)
+        end = self._watch.deadline(REQUEST_SECONDS)
+        if self._watch.wait(room, end) is None:
+            raise self._timeout(pending, end)
 
     def _put(self, pending: Pending) -> None:
         frame = pending.frame
@@ -239,15 +242,16 @@ class Line:
         self._send(raw, pending)
 
     def _send(self, raw: bytes, pending: Pending) -> None:
-        end = time.monotonic() + REQUEST_SECONDS
+        end = self._watch.deadline(REQUEST_SECONDS)
         poll = select.poll()
         poll.register(self._end, select.POLLOUT)
         while raw:
             try:
                 raw = raw[self._end.send(raw) :]
             except BlockingIOError:
-                if not poll.poll(max(0.0, end - time.monotonic()) * 1000):
-                    raise self._timeout(pending, REQUEST_SECONDS) from None
+                end.note()
+                if not (poll.poll(max(0.0, min(end.left, HEARTBEAT)) * 1000) or end.left > 0 or end.extend()):
+                    raise self._timeout(pending, end) from None
             except OSError as error:
                 raise self._watch.verdict(AgentError(f"the line is cut ({error})", doing=pending.doing)) from error
 

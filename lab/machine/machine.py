@@ -36,8 +36,8 @@ class Setup(TypedDict):
     """What `boot` and `restored` take; only the kernel and the root image are needed.
 
     The images (raw) are never written to. Without `swap`, `spec.swap_mib` makes a blank second disk. `system_map`
-    decodes faults. `log` gets the console's bytes. `deadline`: seconds for a cold boot. `host`: where QEMU runs, if not
-    here.
+    decodes faults. `log` gets the console's bytes. `deadline`: the guest's own seconds for a cold boot. `host`: where
+    QEMU runs, if not here.
     """
 
     kernel_image: Required[Path]
@@ -154,7 +154,7 @@ class Machine:
 
     @property
     def memory(self) -> int:
-        """Bytes, whole quarters of a MiB: what the guest had free when it was first asked, or swapped on; the rest is the kernel's.
+        """Bytes, in quarters of a MiB: what the guest had free when first asked, or swapped on; the rest is the kernel's.
 
         The measure for pressure: a kernel of 2000 leaves nine tenths of 16 MiB to others, one of today with all its
         checks half of 32.

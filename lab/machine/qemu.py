@@ -18,6 +18,7 @@ from typing import Protocol
 
 from lab.errors import LabError, MachineError
 from lab.machine import options, qcow2, snapshots
+from lab.machine.deadline import Books, books
 from lab.machine.disks import Overlays
 from lab.machine.loop import loop
 from lab.machine.spec import MachineSpec, Parts
@@ -53,6 +54,9 @@ class Qemu(Protocol):
 
     def reap(self) -> int | None:
         """Return the exit status of one that has ended (negative: a signal), None if that can't be known."""
+
+    def books(self) -> Books:
+        """Return for how long the threads of QEMU, and of all that passes on its lines, ran and waited to run."""
 
     def lost(self) -> LabError | None:
         """Return why nothing can be known of it any more, if that is so."""
@@ -161,6 +165,10 @@ class LocalQemu:
     def reap(self) -> int | None:
         """Return the exit status."""
         return None if self._process is None else self._process.wait()
+
+    def books(self) -> Books:
+        """Return the books on QEMU and on this process."""
+        return books(self.pid) | books(os.getpid())
 
     def lost(self) -> LabError | None:
         """Return None: nothing is between it and us."""

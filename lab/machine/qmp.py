@@ -98,10 +98,11 @@ class Qmp:
         """Run a job to its end. Its command answers {} even if it will fail; what went wrong stands in query-jobs."""
         name = f"lab-{next(self._job_numbers)}"
         self.execute(command, {"job-id": name, **arguments}, deadline)
-        ended = self._watch.wait(lambda: True if self._jobs.get(name) == "concluded" else None, deadline)
+        end = self._watch.deadline(deadline)
+        ended = self._watch.wait(lambda: True if self._jobs.get(name) == "concluded" else None, end)
         doing = f"QMP {command}"
         if ended is None:
-            raise MachineError(f"the job is {self._jobs.get(name)} after {deadline:g} s", doing=doing)
+            raise MachineError(f"the job is {self._jobs.get(name)} after {end}", doing=doing)
         jobs = {job["id"]: job for job in self.execute("query-jobs")}
         self.execute("job-dismiss", {"id": name})
         del self._jobs[name]

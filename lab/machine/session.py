@@ -48,7 +48,7 @@ class Session:
 
         MachineError: it does not come up, with its own words.
         """
-        self.watch = Watch()
+        self.watch = Watch(qemu.books)
         self._qemu = qemu
         self._words = b""
         self._status: int | None = None

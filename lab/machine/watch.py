@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from typing import TypeVar
 
 from lab.errors import LabError
+from lab.machine.deadline import Books, Deadline, nobody
 
 T = TypeVar("T")
 
@@ -23,7 +23,9 @@ class Watch:
     being printed, a dead QEMU's last words are being read): a deadline that passes now waits a little for it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, read: Callable[[], Books] = nobody) -> None:
+        """`read` gives the books on what the guest runs in, from which its own time is known."""
+        self._read = read
         self._changed = threading.Condition()
         self._verdict: Callable[[], LabError] | None = None
         self._expected = False
@@ -61,26 +63,33 @@ class Watch:
         if self._expected or self._verdict is not None:
             self.wait(_never, 0.0)
 
-    def wait(self, ready: Callable[[], T | None], seconds: float) -> T | None:
-        """Return `ready()` as soon as it is not None, and None after `seconds`; a verdict is raised.
+    def deadline(self, seconds: float) -> Deadline:
+        """Return a deadline in the guest's own time, which begins now."""
+        return Deadline(seconds, self._read)
+
+    def wait(self, ready: Callable[[], T | None], limit: Deadline | float) -> T | None:
+        """Return `ready()` as soon as it is not None, and None after `limit` (host seconds); a verdict is raised.
 
         What is already there wins over the verdict: an answer that came before the fault is an answer.
         """
-        end = time.monotonic() + seconds
-        grace = GRACE_SECONDS
-        with self._changed:
-            while True:
+        end = limit if isinstance(limit, Deadline) else Deadline(limit)
+        graced = False
+        while True:
+            with self._changed:
                 found = ready()
                 if found is not None:
                     return found
                 if self._verdict is not None:
                     raise self._verdict()
-                left = end - time.monotonic()
-                if left <= 0 and self._expected:
-                    left, end, grace = grace, end + grace, 0.0
-                if left <= 0:
+                left = end.left
+                if left > 0:
+                    self._changed.wait(min(left, HEARTBEAT))
+            if left > 0:
+                end.note()
+            elif not end.extend():
+                if graced or not self._expected:
                     return None
-                self._changed.wait(min(left, HEARTBEAT))
+                end, graced = Deadline(GRACE_SECONDS), True
 
     def verdict(self, otherwise: LabError) -> LabError:
         """Return the verdict on something that has already gone wrong, waiting for it; `otherwise` if none comes."""

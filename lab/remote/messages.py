@@ -173,6 +173,12 @@ class ReadSwap(Request, frozen=True):
     size: int
 
 
+class ReadBooks(Request, frozen=True):
+    """Answer: Books, on QEMU and on the keeper."""
+
+    machine: int
+
+
 class Save(Request, frozen=True):
     """Keep the disks of a QEMU that has ended as a snapshot. Answer: None."""
 
@@ -203,6 +209,7 @@ Anything = (
     | OfferLine
     | ReadDump
     | ReadSwap
+    | ReadBooks
     | Save
     | Drop
 )

@@ -9,6 +9,7 @@ import zlib
 from pathlib import Path
 
 from lab.errors import LabError
+from lab.machine.deadline import Books, books
 from lab.machine.host import Fit
 from lab.machine.qemu import LINES
 from lab.machine.snapshots import Manifest
@@ -75,6 +76,11 @@ class RemoteQemu:
     def reap(self) -> int | None:
         """Return its exit status."""
         return self._status
+
+    def books(self) -> Books:
+        """Return the books on QEMU and its keeper, and on this process."""
+        there = self._link.ask(messages.ReadBooks(self._number), Books)
+        return {f"{thread} there": times for thread, times in there.items()} | books(os.getpid())
 
     def lost(self) -> LabError | None:
         """Return why the connection is lost, unless the end was told of before."""

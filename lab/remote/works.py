@@ -130,6 +130,8 @@ class Works:
                 return zlib.compress(kept.qemu.read_dump(size), 1)
             case m.ReadSwap(_, offset, size):
                 return kept.qemu.read_swap(offset, size)
+            case m.ReadBooks():
+                return kept.qemu.books()
             case m.Save(_, made_of):
                 self._cache.entry(KIND, made_of.key, lambda entry: kept.qemu.save(made_of, entry))
             case m.Drop():

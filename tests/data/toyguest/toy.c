@@ -10,6 +10,7 @@
  *	deaf		answers no more, and reads no more		mute	answers no more, but reads
  *	garble		damages one byte of one answer			cut	sends half of one answer
  *	late		sends that answer only behind the next one
+ *	busy		computes for a while before that answer and all later ones
  *
  * Operations: PING, SYNC (writes sector 0 of hdb), MEM_PEEK and MEM_POKE (physical memory); others are -ENOSYS.
  */
@@ -25,6 +26,8 @@
 #define OP_PEEK		0x37
 #define OP_POKE		0x38
 #define ENOSYS		38
+
+#define BUSY_ROUNDS	400000000	/* a second or so under TCG */
 
 #define MULTIBOOT_CMDLINE	4	/* index of the command line's address */
 
@@ -211,6 +214,13 @@ static void send(u32 size)
 	held_size = 0;
 }
 
+static void compute(void)
+{
+	u32 rounds = BUSY_ROUNDS;
+
+	__asm__ volatile("1: dec %0; jnz 1b" : "+r"(rounds) : : "cc");
+}
+
 static void answer(const struct frame *frame)
 {
 	u8 *payload = out + FRAME_HEADER;
@@ -230,6 +240,8 @@ static void answer(const struct frame *frame)
 		triple_fault();
 	if (requests >= fault_at && strikes("mute"))
 		return;
+	if (requests >= fault_at && strikes("busy"))
+		compute();
 	store_u32(payload, (u32)perform(frame, payload + 4, &length));
 	size = frame_seal(out, frame->seq, frame->op, frame->task, (u16)(length + 4));
 	if (now && strikes("garble"))

@@ -31,6 +31,13 @@ def test_kernel_that_is_none_is_a_usage_error(setup: Callable[..., Setup], tmp_p
         Machine.boot(**how)
 
 
+def test_books_are_those_of_qemu_and_its_keeper_there_and_of_this_process(setup: Callable[..., Setup]) -> None:
+    with Machine.restored(**setup()) as machine:
+        threads = set(machine._live("reading its books")._qemu.books())
+        assert {f"{one.name} there" for one in Path(f"/proc/{machine.pid}/task").iterdir()} < threads
+        assert {one.name for one in Path("/proc/self/task").iterdir()} < threads
+
+
 def test_qemu_that_is_missing_there_is_a_host_error_that_says_where(
     setup: Callable[..., Setup], settings: Settings, client: Server
 ) -> None:

@@ -1,0 +1,177 @@
+"""A deadline that does not count the time in which nobody had a processor, on a clock and books of the test's own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from lab.errors import AgentError, MachineError
+from lab.machine.deadline import LONGEST, Books, Deadline, books
+from lab.machine.protocol import Op
+from lab.machine.watch import Watch
+from tests.unit.machine.test_line import Peer
+
+
+class Host:
+    """A host with one thread of QEMU and one of the lab; seconds."""
+
+    def __init__(self) -> None:
+        self.now = self.ran = self.waited = self.lab_waited = 0.0
+
+    def read(self) -> Books:
+        nano = 10**9
+        return {"cpu": (int(self.ran * nano), int(self.waited * nano)), "lab": (0, int(self.lab_waited * nano))}
+
+    def go(self, seconds: float, *, share: float = 1.0, idle: bool = False) -> None:
+        """Let time pass, in which QEMU got this share of a processor, or wanted none."""
+        self.now += seconds
+        self.ran += 0.0 if idle else seconds * share
+        self.waited += 0.0 if idle else seconds * (1 - share)
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> Host:
+    made = Host()
+    monkeypatch.setattr("lab.machine.deadline.time.monotonic", lambda: made.now)
+    return made
+
+
+def begun(host: Host, seconds: float) -> Deadline:
+    """A deadline whose books are open."""
+    deadline = Deadline(seconds, host.read)
+    host.go(0.2)
+    deadline.note()
+    return deadline
+
+
+def test_guest_that_runs_all_the_time_has_the_hosts_time(host: Host) -> None:
+    deadline = begun(host, 10.0)
+    host.go(9.8)
+    assert (deadline.extend(), str(deadline)) == (False, "10 s")
+
+
+def test_guest_that_idles_has_the_hosts_time(host: Host) -> None:
+    deadline = begun(host, 10.0)
+    host.go(9.8, idle=True)
+    assert not deadline.extend()
+
+
+def test_guest_with_a_tenth_of_a_processor_has_a_tenth_of_the_hosts_time(host: Host) -> None:
+    deadline = begun(host, 10.2)
+    host.go(50.0, share=0.1)
+    assert deadline.extend()
+    assert deadline.left == pytest.approx(10.2 - 0.2 - 5.0)
+    host.go(50.0, share=0.1)
+    assert (deadline.extend(), str(deadline)) == (
+        False,
+        "10.2 s of its own (100 s on the host, which was busy with other things)",
+    )
+
+
+def test_waits_of_the_lab_add_up_with_those_of_qemu(host: Host) -> None:
+    deadline = begun(host, 10.2)
+    host.go(20.0, share=0.5)
+    host.lab_waited += 5.0
+    deadline.extend()
+    assert deadline.left == pytest.approx(10.0 - 10.0)
+    host.go(5.0, idle=True)
+    host.lab_waited += 5.0
+    assert deadline.extend() is False
+
+
+def test_time_that_a_thread_ran_is_never_lost(host: Host) -> None:
+    deadline = begun(host, 10.0)
+    host.go(9.8)
+    host.lab_waited += 9.0
+    assert not deadline.extend()
+
+
+def test_guest_that_gets_nothing_ends_after_a_long_time_all_the_same(host: Host) -> None:
+    deadline = begun(host, 10.0)
+    host.go(10.0 * LONGEST - 1.0, share=0.0)
+    assert deadline.extend()
+    host.go(1.0, share=0.0)
+    assert not deadline.extend()
+
+
+def test_short_wait_does_not_look_into_the_books(host: Host) -> None:
+    def read() -> Books:
+        raise AssertionError("it looked")
+
+    deadline = Deadline(10.0, read)
+    host.go(0.1)
+    deadline.note()
+    host.go(10.0)
+    assert not deadline.extend()
+
+
+def test_books_that_cannot_be_had_leave_the_hosts_time(host: Host) -> None:
+    def read() -> Books:
+        raise MachineError("there is no machine 7")
+
+    deadline = Deadline(10.0, read)
+    host.go(1.0, share=0.0)
+    deadline.note()
+    host.go(9.0, share=0.0)
+    assert not deadline.extend()
+
+
+def test_answer_after_the_hosts_deadline_is_an_answer_if_the_guest_had_no_processor() -> None:
+    begin = time.monotonic()
+    watch = Watch(lambda: {"cpu": (0, int((time.monotonic() - begin) * 1e9))})
+    arrived: list[int] = []
+
+    def arrive() -> None:
+        arrived.append(7)
+        watch.notify()
+
+    threading.Timer(1.5, arrive).start()
+    assert watch.wait(lambda: arrived[0] if arrived else None, watch.deadline(0.5)) == 7
+    assert time.monotonic() - begin > 1.0
+
+
+def test_timeout_of_a_request_tells_both_times() -> None:
+    peer = Peer()
+    try:
+        peer.answer = lambda _frame: []
+        begin = time.monotonic()
+        peer.watch._read = lambda: {"cpu": (0, int(min(time.monotonic() - begin, 1.0) * 1e9))}
+        with pytest.raises(AgentError, match=r"no reply within [\d.]+ s of its own \([\d.]+ s on the host"):
+            peer.line.request(Op.PING, deadline=0.5)
+    finally:
+        peer.close()
+
+
+@contextmanager
+def spinning(count: int, cpu: int) -> Iterator[list[int]]:
+    """Processes that want one processor, all the same one."""
+    words = ["taskset", "-c", str(cpu), "sh", "-c", "while :; do :; done"]
+    made = [subprocess.Popen(words) for _ in range(count)]
+    try:
+        yield [one.pid for one in made]
+    finally:
+        for one in made:
+            one.kill()
+            one.wait()
+
+
+def test_kernels_books_tell_a_process_that_waits_from_one_that_idles() -> None:
+    if not Path("/proc/self/schedstat").exists():
+        pytest.skip("this host's kernel keeps no books (CONFIG_SCHED_INFO)")
+    end, pause = time.monotonic() + 30.0, threading.Event()
+    with spinning(2, min(os.sched_getaffinity(0))) as (pid, _):
+        while True:
+            ((ran, waited),) = books(pid).values()
+            if ran > 2e8:
+                break
+            assert time.monotonic() < end
+            pause.wait(0.02)
+    assert waited > ran / 3  # half of the time is the other one's
+    assert books(pid) == {}
