@@ -154,7 +154,7 @@ class Machine:
 
     @property
     def memory(self) -> int:
-        """Bytes, in quarters of a MiB: what the guest had free when first asked, or swapped on; the rest is the kernel's.
+        """Bytes, in quarters of a MiB: what the guest had free when first asked; all else is the kernel's.
 
         The measure for pressure: a kernel of 2000 leaves nine tenths of 16 MiB to others, one of today with all its
         checks half of 32.
