@@ -37,9 +37,13 @@ class Mark(msgspec.Struct, frozen=True):
 
 
 class Board:
-    """A picture of `width` units from `begin` to `end` (seconds); each call adds a row below."""
+    """A picture of `width` units from `begin` to `end` (seconds); each call adds a row below.
 
-    def __init__(self, begin: float, end: float, width: int) -> None:
+    The axis counts from `zero` on.
+    """
+
+    def __init__(self, begin: float, end: float, width: int, zero: float = 0.0) -> None:
+        self._zero = zero
         self.begin, self.end, self.width = begin, max(end, begin + 1e-6), width
         self.x = Scale(self.begin, self.end, LEFT, width - RIGHT)
         self._canvas = Canvas()
@@ -125,7 +129,8 @@ class Board:
     def picture(self, name: str, title: str, says: str) -> Picture:
         """Put the axis in and return the whole."""
         behind = Canvas()
-        for t, text in ticks(self.begin, self.end, self.width // 80):
+        for since, text in ticks(self.begin - self._zero, self.end - self._zero, self.width // 80):
+            t = since + self._zero
             behind.lines("grid", [(self.x(t), AXIS - 8), (self.x(t), self._y)])
             for y in (14, self._y + 15):
                 behind.text(self._side(self.x(t)), self.x(t), y, f"{text} s")

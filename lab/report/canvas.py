@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+MINUTE = 120.0  # from so many seconds on a time is told in minutes
+
 
 class Shape(msgspec.Struct, frozen=True):
     """A path (SVG's `d`) or, if it has one, a text at (x, y)."""
@@ -113,6 +115,13 @@ def ceiling(value: float) -> float:
 def short(value: float) -> str:
     """Write a number without zeros that say nothing."""
     return f"{value:.3f}".rstrip("0").rstrip(".") if abs(value) < 1 else f"{value:.1f}".removesuffix(".0")
+
+
+def lasting(seconds: float) -> str:
+    """Write how long something took."""
+    if seconds >= MINUTE:
+        return f"{int(seconds // 60)} min {int(seconds % 60)} s"
+    return f"{seconds:.1f} s" if seconds >= 10 else f"{seconds:.2f} s"
 
 
 def _n(value: float) -> str:

@@ -7,9 +7,9 @@ from itertools import pairwise
 
 from lab.report import canvas
 from lab.report.board import Bar, Board, Curve, Mark
-from lab.report.canvas import Picture, short
+from lab.report.canvas import Picture, lasting, short
 from lab.report.scenarios import Scenario
-from lab.report.timeline import Call, Panel, Segment
+from lab.report.timeline import MACHINE, Call, Panel, Segment
 from lab.report.view import Run, Stage
 
 SIGNS = {"passed": "✓", "failed": "✗", "error": "!", "skipped": "–", "unfinished": "…"}  # noqa: RUF001
@@ -19,26 +19,42 @@ MIB = 1 << 20
 
 
 def whole(run: Run, panel: Panel, width: int, name: str) -> Picture:
-    """Draw all of a process's time."""
-    title = f"Timeline of process {panel.worker}" if panel.worker else "Timeline of the run"
-    return _draw(run, panel, 0.0, run.seconds, width, name, title)
+    """Draw all of a process's time with a machine, which is the axis's zero."""
+    title = f"Timeline of process {panel.worker}" if panel.worker else "Timeline of the machine"
+    board = Board(panel.begin, panel.end, width, panel.begin)
+    mine = [one for one in run.scenarios if one.worker == panel.worker and one.end >= panel.begin]
+    board.lanes("scenarios", (_scenario(one, run.seed) for one in mine))
+    return _draw(board, run, panel, name, title)
+
+
+def before(run: Run, width: int, name: str) -> Picture | None:
+    """Draw what was prepared before a machine ran, each stage with its time; None if nothing was."""
+    first = min((panel.begin for panel in run.panels), default=run.seconds)
+    found = [stage for stage in run.stages if stage.name not in MACHINE and stage.begin <= first]
+    if not found:
+        return None
+    board = Board(min(stage.begin for stage in found), max(stage.begin + stage.seconds for stage in found), width)
+    board.lanes("stages", (_stage(stage, told=True) for stage in found), most=4)
+    words = [f"{stage.name} {lasting(stage.seconds)}" for stage in found]
+    return board.picture(name, "What was prepared", f"{', '.join(words)}.")
 
 
 def part(run: Run, scenario: Scenario, width: int, name: str) -> Picture | None:
     """Draw the time of one scenario; None if its process did nothing that can be seen."""
     panel = next((panel for panel in run.panels if panel.worker == scenario.worker), None)
-    if panel is None:
+    if panel is None or scenario.end <= panel.begin:
         return None
-    return _draw(run, panel, scenario.begin, scenario.end, width, name, f"Timeline of {scenario.name}")
+    begin = max(scenario.begin, panel.begin)  # the first one's setup may have built a kernel
+    board = Board(begin, scenario.end, width, panel.begin)
+    return _draw(board, run, panel, name, f"Timeline of {scenario.name}")
 
 
-def _draw(run: Run, panel: Panel, begin: float, end: float, width: int, name: str, title: str) -> Picture:
-    board = Board(begin, end, width)
+def _draw(board: Board, run: Run, panel: Panel, name: str, title: str) -> Picture:
+    begin, end = board.begin, board.end
     mine = [one for one in run.scenarios if one.worker == panel.worker and one.end >= begin and one.begin <= end]
     inside = [segment for segment in panel.segments if segment.samples[-1].t >= begin and segment.samples[0].t <= end]
-    if (begin, end) == (0.0, run.seconds):
-        board.lanes("scenarios", (_scenario(one, run.seed) for one in mine))
-    board.lanes("stages", map(_stage, (stage for stage in run.stages if stage.worker == panel.worker)))
+    stages = [one for one in run.stages if one.worker == panel.worker and one.begin + one.seconds > begin]
+    board.lanes("stages", map(_stage, stages))
     _memory(board, inside)
     board.bars("calls of kvmd", "kvmd", panel.kvmd)
     board.bars("calls of kvmd that it refused", "refused", panel.refused)
@@ -81,10 +97,12 @@ def _scenario(one: Scenario, seed: str) -> Bar:
     return Bar(one.begin, one.end, one.verdict, f"{SIGNS[one.verdict]} {label}", title)
 
 
-def _stage(stage: Stage) -> Bar:
+def _stage(stage: Stage, *, told: bool = False) -> Bar:
+    """`told`: the label says how long it took, too."""
     kind = "stage" if stage.outcome == "done" else "stage failed"
     label = stage.name if stage.outcome == "done" else f"{stage.name}: {stage.outcome}"
-    return Bar(stage.begin, stage.begin + stage.seconds, kind, label, f"{label}, {short(stage.seconds)} s")
+    title = f"{label}, {lasting(stage.seconds)}"
+    return Bar(stage.begin, stage.begin + stage.seconds, kind, title if told else label, title)
 
 
 def _call(call: Call) -> Bar:

@@ -19,7 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from lab.cache import host_trouble
 from lab.errors import UsageError
 from lab.report import drawing
-from lab.report.canvas import Picture
+from lab.report.canvas import Picture, lasting
 from lab.report.grid import MANY_NAMES, Grid, shown
 from lab.report.journals import load
 from lab.report.lines import TELLS
@@ -27,11 +27,10 @@ from lab.report.scenarios import Scenario
 from lab.report.timeline import Panel, Sample
 from lab.report.view import Run, view
 
-WIDE, NARROW = 960, 340  # pictures of a whole run,
+SIZES = (960, 340)  # widths of pictures of a whole run, for wide screens and for narrow ones,
 PART_WIDE, PART_NARROW = 920, 300  # and those within a scenario's frame
 ROWS = 200  # of a table of samples, at most
 PARTS = 12  # scenarios that have a picture of their own, at most; those that went wrong come first
-MINUTE = 120.0
 
 Pair = tuple[Picture, Picture]
 _SIGNS = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n"} | {0x7F: 0x2421}
@@ -42,6 +41,7 @@ class Section(msgspec.Struct, frozen=True):
 
     run: Run
     prefix: str
+    before: Pair | None
     pictures: list[tuple[Panel, Picture, Picture]]
     parts: dict[str, Pair | None]
 
@@ -110,9 +110,11 @@ def section(run: Run, prefix: str = "") -> Section:
     """Draw what a run's part of a page shows; `prefix` keeps two of them on one page apart."""
     pictures = []
     for number, panel in enumerate(run.panels):
-        wide, narrow = (drawing.whole(run, panel, width, f"{prefix}time-{number}-{width}") for width in (WIDE, NARROW))
+        wide, narrow = (drawing.whole(run, panel, width, f"{prefix}time-{number}-{width}") for width in SIZES)
         pictures.append((panel, wide, narrow))
-    made = Section(run, prefix, pictures, {})
+    made = Section(
+        run, prefix, _pair(drawing.before(run, width, f"{prefix}before-{width}") for width in SIZES), pictures, {}
+    )
     chosen = {made.id_of(scenario) for scenario in [*run.bad, *run.scenarios][:PARTS]}
     for scenario in run.scenarios:
         name = made.id_of(scenario)
@@ -121,7 +123,11 @@ def section(run: Run, prefix: str = "") -> Section:
 
 
 def _part(run: Run, scenario: Scenario, name: str) -> Pair | None:
-    wide, narrow = (drawing.part(run, scenario, width, f"{name}-{width}") for width in (PART_WIDE, PART_NARROW))
+    return _pair(drawing.part(run, scenario, width, f"{name}-{width}") for width in (PART_WIDE, PART_NARROW))
+
+
+def _pair(pictures: Iterable[Picture | None]) -> Pair | None:
+    wide, narrow = pictures
     return (wide, narrow) if wide and narrow else None
 
 
@@ -136,7 +142,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(seconds=_seconds, mib=_mib, moment=_moment, counted=_counted)
+    made.filters.update(seconds=lasting, mib=_mib, moment=_moment, counted=_counted)
     made.globals.update(sign=_sign, tells=TELLS)
     return made
 
@@ -144,12 +150,6 @@ def environment() -> Environment:
 def _visible(value: Any) -> Any:
     """Show a control character by its sign: a page may not contain most of them, and none does any good there."""
     return value.translate(_SIGNS) if type(value) is str else value
-
-
-def _seconds(value: float) -> str:
-    if value >= MINUTE:
-        return f"{int(value // 60)} min {int(value % 60)} s"
-    return f"{value:.1f} s" if value >= 10 else f"{value:.2f} s"
 
 
 def _mib(kib: float) -> str:

@@ -1,6 +1,7 @@
 """A journal, turned into series over one time axis: memory, swap traffic, calls, console lines; a panel a process.
 
-Times are seconds of the host since the journal began.
+Times are seconds of the host since the journal began. A panel lasts from `begin`, when its machine first did something,
+to `end`: what comes before that (a kernel may take minutes to build) is no part of it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from lab.scenario.kvmd import command_name
 
 LONG = 0.02  # seconds: a call that lasts so long is shown by itself,
 MOST = 200  # if it is among the longest so many of its panel
+MACHINE = ("boot", "restore", "leaks")  # stages of a machine's life; all others prepare one
 _KVMD = ("KVMD_IOCTL", "KVMD_IOCTL_AT", "KVMD_ROUNDS")
 
 
@@ -68,13 +70,15 @@ class Panel(msgspec.Struct, frozen=True):
     console: tuple[float, ...]
     long_calls: tuple[Call, ...]
     tallies: tuple[Tally, ...]
+    begin: float = 0.0
+    end: float = 0.0
 
 
 def panels(events: Sequence[Event], found: Sequence[Scenario]) -> list[Panel]:
     """Return a panel for each process that did something with a guest, in the order of their names."""
     of_worker: dict[str, list[Event]] = {}
     for event in events:
-        if event["kind"] in ("agent", "sample", "console"):
+        if event["kind"] in ("agent", "sample", "console") or _is_machines(event):
             of_worker.setdefault(str(event.get("worker", "")), []).append(event)
     return [_panel(worker, of_worker[worker], found) for worker in sorted(of_worker)]
 
@@ -83,6 +87,7 @@ def _panel(worker: str, events: Sequence[Event], found: Sequence[Scenario]) -> P
     agent = [event for event in events if event["kind"] == "agent"]
     kvmd = [event for event in agent if event["op"] in _KVMD]
     calls = [_call(event) for event in agent if event["seconds"] >= LONG]
+    ends = [one.end for one in found if one.worker == worker]
     longest = sorted(calls, key=lambda call: -call.seconds)[:MOST]
     return Panel(
         worker=worker,
@@ -92,7 +97,17 @@ def _panel(worker: str, events: Sequence[Event], found: Sequence[Scenario]) -> P
         console=tuple(event["t"] for event in events if event["kind"] == "console"),
         long_calls=tuple(sorted(longest, key=lambda call: call.t)),
         tallies=tuple(tally(kvmd)),
+        begin=min(_begin(event) for event in events),
+        end=max(*(float(event["t"]) for event in events), *ends, 0.0),
     )
+
+
+def _is_machines(event: Event) -> bool:
+    return bool(event["kind"] == "stage" and event["name"] in MACHINE)
+
+
+def _begin(event: Event) -> float:
+    return max(0.0, float(event["t"]) - float(event.get("seconds", 0.0)))
 
 
 def segments(events: Sequence[Event], worker: str, found: Sequence[Scenario]) -> list[Segment]:

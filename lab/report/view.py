@@ -44,6 +44,7 @@ class Work(msgspec.Struct, frozen=True):
 class Run(msgspec.Struct, frozen=True):
     """A run. Times are seconds since its journal began; `began` is the host's clock (ISO 8601, UTC), if it is known.
 
+    `kernel` is a name, and `why` a sentence that says how it came to be this one; both are empty if it is not known.
     `verdict` is "empty" when nothing ran, and "unfinished" when the run did not come to its end.
     """
 
@@ -51,6 +52,7 @@ class Run(msgspec.Struct, frozen=True):
     verdict: str
     counts: dict[str, int]
     kernel: str
+    why: str
     source: str
     seed: str
     began: str
@@ -102,12 +104,14 @@ def view(events: Sequence[Event], name: str = "") -> Run:
     found = scenarios(events)
     start = next((event for event in events if event["kind"] == "run"), {})
     seed = _seed(events)
+    kernel, why = _kernel(events)
     counts = {str(verdict): sum(one.verdict == verdict for one in found) for verdict in VERDICTS}
     return Run(
         name=name,
         verdict=_verdict(counts, _ended(events)),
         counts=counts,
-        kernel=_kernel(events),
+        kernel=kernel,
+        why=why,
         source=_noted(events, "source: "),
         seed=seed,
         began=str(start.get("began", "")),
@@ -173,11 +177,19 @@ def _summary(events: Sequence[Event]) -> tuple[str, ...]:
     return tuple(part for part in texts[-1].split("\n\n") if part) if texts else ()
 
 
-def _kernel(events: Sequence[Event]) -> str:
-    """What the source stage found, else what it looked for."""
-    found = [event for event in events if event["kind"] == "stage" and event["name"] == "source"]
-    best = [event for event in found if event["phase"] == "end"] or [event for event in found if event["detail"]]
-    return str(best[0]["detail"]) if best else ""
+def _kernel(events: Sequence[Event]) -> tuple[str, str]:
+    """Return the kernel's name as its own Makefile has it, else as it was asked for, and why it was taken."""
+    built = _noted(events, "built before: ")
+    if built:
+        return built.partition(" ")[0], "Built before."
+    found = _noted(events, "source: ").partition(" ")[0]
+    asked = next((e["detail"] for e in events if e["kind"] == "stage" and e["name"] == "source" and e["detail"]), "")
+    name, _, reason = asked.partition(" taken because ")
+    if reason:
+        return found or name, f"Taken because {reason}."
+    if "/" in asked:
+        return found, f"Given as {asked}."
+    return found or name, "Asked for by its name." if name else ""
 
 
 def _noted(events: Sequence[Event], begin: str) -> str:

@@ -96,6 +96,7 @@ class Workbench:
             return self.kernel_of(self.plan(variant))
         if variant == "smp" and not self._built.smp:
             raise UsageError(f"{self._built.bzimage.parent} is a kernel for one processor", hint="--cpus 1")
+        self.journal.record("note", text=f"built before: {self._built.version} in {self._built.bzimage.parent}")
         return self._built
 
     @property

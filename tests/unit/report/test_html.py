@@ -110,8 +110,8 @@ def test_page_of_a_run_without_a_guest_says_so() -> None:
 
 def test_table_of_figures_tells_the_samples() -> None:
     words = " ".join(re.sub("<[^>]*>", " ", page(seen(good_run()))).split())
-    assert "1.10 0.00 8.0 0.0 0.0 0.0 test_regions[7]" in words
-    assert "1.80 7.00 1.0 3.5 0.0 7.0 test_regions[7]" in words
+    assert "0.00 0.00 8.0 0.0 0.0 0.0 test_regions[7]" in words
+    assert "0.70 7.00 1.0 3.5 0.0 7.0 test_regions[7]" in words
 
 
 def test_only_scenarios_that_failed_are_unfolded() -> None:

@@ -6,9 +6,9 @@ import pytest
 
 from lab.report import drawing
 from lab.report.board import AXIS, HEADING, LEFT, RIGHT, Board, Mark
-from lab.report.canvas import CROSS, Scale, ceiling, ticks
+from lab.report.canvas import CROSS, Picture, Scale, ceiling, ticks
 from lab.report.timeline import Segment, panels
-from tests.unit.report.runs import agent, bad_run, good_run, sample, seen, whole_test
+from tests.unit.report.runs import Event, agent, bad_run, good_run, outcome, sample, seen, stage, whole_test
 
 
 def test_samples_are_cut_where_a_machine_was_restored() -> None:
@@ -72,7 +72,7 @@ def test_picture_says_in_words_what_it_shows() -> None:
 
 
 def test_whole_picture_has_all_rows_and_a_scenarios_has_its_own() -> None:
-    run = seen(bad_run())
+    run = seen([*bad_run(), stage(0.95, "restore", 0.01)])
     whole = {shape.text for shape in drawing.whole(run, run.panels[0], 960, "x").shapes if shape.kind == "heading"}
     part = drawing.part(run, run.scenarios[0], 960, "x")
     assert part is not None
@@ -91,6 +91,40 @@ def test_whole_picture_has_all_rows_and_a_scenarios_has_its_own() -> None:
         "faults, asserts, and how scenarios ended",
     }
     assert mine == whole - {"scenarios", "stages"}
+
+
+def long_build() -> list[Event]:
+    """A kernel that is built for 300 s, before a scenario of a second."""
+    build = [stage(2.0, "source", 1.0), stage(302.0, "build", 300.0), stage(10.0, "port", 5.0)]
+    machine = [stage(303.0, "boot", 0.5), sample(303.2), sample(303.6)]
+    test = "test_a.py::test_a[7]"
+    return [*build, *machine, outcome(303.1, test, "setup", seconds=302.0), outcome(303.9, test, seconds=0.8)]
+
+
+def places(picture: Picture, kind: str) -> list[float]:
+    """Where boxes begin."""
+    return [float(shape.path[1:].split()[0]) for shape in picture.shapes if shape.kind == kind]
+
+
+def test_machines_time_begins_with_it_and_not_with_the_build() -> None:
+    run = seen(long_build())
+    (panel,) = run.panels
+    assert (panel.begin, panel.end) == (302.5, 303.9)
+    picture = drawing.whole(run, panel, 960, "x")
+    assert [shape.text for shape in picture.shapes if shape.kind.startswith("tick")][:2] == ["0.0 s", "0.0 s"]
+    assert places(picture, "box passed") == [LEFT]
+    assert {shape.title for shape in picture.shapes if shape.kind == "box stage"} == {"boot, 0.50 s"}
+    part = drawing.part(run, run.scenarios[0], 960, "x")
+    assert part is not None
+    assert "box stage" in {shape.kind for shape in part.shapes}
+
+
+def test_what_was_prepared_has_an_axis_and_times_of_its_own() -> None:
+    picture = drawing.before(seen(long_build()), 960, "x")
+    assert picture is not None
+    assert picture.says == "source 1.00 s, build 5 min 0 s, port 5.00 s."
+    assert "build, 5 min 0 s" in {shape.text for shape in picture.shapes}
+    assert drawing.before(seen([sample(1.0)]), 960, "x") is None
 
 
 def test_boxes_that_would_hide_each_other_get_lanes() -> None:

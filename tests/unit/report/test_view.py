@@ -43,6 +43,27 @@ def test_head_of_a_run_that_passed() -> None:
 
 
 @pytest.mark.parametrize(
+    ("detail", "found", "kernel", "why"),
+    [
+        (
+            "6.1 taken because nobody answers",
+            "source: 6.1.192 from x, digest 1",
+            "6.1.192",
+            "Taken because nobody answers.",
+        ),
+        ("2.4.0", "source: 2.4.0 from x, digest 1", "2.4.0", "Asked for by its name."),
+        ("/a/tree", "source: 2.4.0 from /a/tree, digest 1", "2.4.0", "Given as /a/tree."),
+        ("6.1 taken because nobody answers", "", "6.1", "Taken because nobody answers."),
+        ("", "built before: 2.4.0 in /a/folder", "2.4.0", "Built before."),
+        ("", "", "", ""),
+    ],
+)
+def test_kernel_is_named_and_why_it_was_taken(detail: str, found: str, kernel: str, why: str) -> None:
+    run = seen([stage(0.1, "source", detail=detail), note(0.2, found)])
+    assert (run.kernel, run.why) == (kernel, why)
+
+
+@pytest.mark.parametrize(
     ("given", "repeats"),
     [
         ("kvmd-lab run tour", f"kvmd-lab run tour --seed {SEED}"),
