@@ -23,6 +23,8 @@ _HOST_AT_FAULT = (
     ("Cannot allocate memory", "the memory is used up", "set KVMD_LAB_JOBS=1"),
     ("Killed signal terminated program", "the compiler was killed", "free some memory, or set KVMD_LAB_JOBS=1"),
 )
+# What a tree of 2000 builds to run here calls functions that no header of its own declares: from gcc 14 on an error.
+_HOST_DIALECT = "-std=gnu89"
 _OPTIONS = "include/config/MARKER"  # made together with a header for each option of the configuration
 _PACKS = re.compile(r"make\[\d+\]: Entering directory '.*/arch/i386/boot'")
 _COMPILES = re.compile(r"  (CC|AS) +\S+\.o$")  # how the make of today tells what it does
@@ -38,7 +40,7 @@ def depend(tree: Path, toolchain: Toolchain, jobs: int, journal: Journal, log: P
     Afterwards all headers are equally old. A tree of 2.3 touches each header that includes a newer one, in every
     folder's make by itself: when several work at once, a header is touched behind the back of what was just compiled.
     """
-    argv = ["make", f"-j{jobs}", "ARCH=i386", f"HOSTCC={toolchain.cc}", _OPTIONS, "dep"]
+    argv = ["make", f"-j{jobs}", "ARCH=i386", f"HOSTCC={toolchain.cc} {_HOST_DIALECT}", _OPTIONS, "dep"]
     _run(argv, tree, journal, log)
     now = time.time()
     for path in (tree / "include").rglob("*"):
@@ -80,7 +82,8 @@ def make(
             compiled += 1
             journal.record("progress", name="compile", done=compiled, total=expected)
 
-    words = [f"CC={toolchain.command}", f"HOSTCC={toolchain.cc}", *(["AS=as --32"] if historic else _SAME_FOR_ALL)]
+    of_era = [f"HOSTCC={toolchain.cc} {_HOST_DIALECT}", "AS=as --32"] if historic else [f"HOSTCC={toolchain.cc}"]
+    words = [f"CC={toolchain.command}", *of_era, *([] if historic else _SAME_FOR_ALL)]
     _run(["make", f"-j{jobs}", "ARCH=i386", *words, "bzImage"], tree, journal, log, watch)
     return compiled
 

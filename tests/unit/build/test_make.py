@@ -39,7 +39,7 @@ def test_compiled_sources_are_counted_and_told(tmp_path: Path, log: Path) -> Non
 def test_make_gets_the_compilers_for_the_kernel_and_for_the_host(tmp_path: Path, log: Path) -> None:
     work = tree(tmp_path, "@echo '[$(ARCH)] [$(CC)] [$(AS)] [$(HOSTCC)] [$(MAKELEVEL)]'")
     make(work, FAKE, 1, Journal(), log)
-    assert "[i386] [fakecc -x] [as --32] [fakecc] [0]\n" in log.read_text()
+    assert "[i386] [fakecc -x] [as --32] [fakecc -std=gnu89] [0]\n" in log.read_text()
 
 
 def test_linked_kernel_is_told_once_when_make_goes_on_to_pack_it(tmp_path: Path, log: Path) -> None:
