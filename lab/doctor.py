@@ -61,6 +61,8 @@ def examine(
     subject = subject or Subject()
     if serving:
         embedded = False
+    elif embedded is None and subject == Subject() and not versions and _has_all_of_today():
+        embedded = True  # nothing is missing whichever kernel would be taken, and to choose may take ten seconds
     source = _source(subject, settings, embedded=embedded)
     wanted = [
         *tools("always"),
@@ -164,6 +166,12 @@ def _source(subject: Subject, settings: Settings, *, embedded: bool | None) -> C
     if subject.series:
         return None if _has_tree(subject.series, settings) else _check_source(subject.series)
     return _check_source(packaged.current()) if embedded or choose(settings).embedded else None
+
+
+def _has_all_of_today() -> bool:
+    """Tell whether what the distribution's own kernel takes is there."""
+    programs = all(find_tool(one.program) is not None for one in tools("embedded"))
+    return programs and _check_source(packaged.current()).found
 
 
 def _has_tree(series: str, settings: Settings) -> bool:

@@ -160,7 +160,7 @@ def demo(
 
     chosen = common.subject(kernel, tree, checks=checks)
     options = [*([f"--cpus={cpus}"] if cpus else []), "--samples", *common.host_options(host, new_key=new_key)]
-    result = run_scenarios(chosen, DEMO, options, view="live")
+    result = run_scenarios(chosen, DEMO, options, view="live", bare=True)
     print(f"its page, for a browser: {leave(result.folder)}")  # noqa: T201
     raise SystemExit(result.outcome.exit_code)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,14 @@ class _Collector:
         node.workerinput[parallel.KEY] = parallel.pack(task)
 
 
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Let pytest look for no plugins: to import them all takes longer than a short scenario."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+        yield
+
+
 def run(
     subject: Subject,
     wanted: Sequence[str],
@@ -86,8 +95,11 @@ def run(
     *,
     options: Sequence[str] = (),
     workers: int | None = 1,
+    bare: bool = False,
 ) -> Outcome:
     """Run scenarios and return how it went; `options` are pytest's own and those of the plugin.
+
+    `bare`: without the pytest plugins that are installed, for scenarios of the lab's own that need none; one process.
 
     `workers` processes do the work, each with machines of its own; None chooses for this host and these scenarios.
     JUnit goes to `folder`/junit.xml. Ctrl-C is raised as KeyboardInterrupt after pytest has put everything away.
@@ -106,7 +118,8 @@ def run(
         *options,
     ]
     try:
-        status = pytest.main(arguments, plugins=[collector])
+        with _alone() if bare else nullcontext():
+            status = pytest.main([*arguments, *(["-p", plugin.__name__] if bare else [])], plugins=[collector])
     finally:
         parallel.gather(folder, journal)
     if status == pytest.ExitCode.INTERRUPTED:

@@ -34,11 +34,12 @@ def run_scenarios(
     *,
     view: Literal["none", "pytest", "live"],
     workers: int | None = 1,
+    bare: bool = False,
 ) -> Result:
     """Run scenarios into a new folder.
 
-    The view is pytest's own terminal, the live view (plain lines where there is no terminal), or none. `workers` as for
-    runner.run; with several processes the live view gets their events at the end.
+    The view is pytest's own terminal, the live view (plain lines where there is no terminal), or none. `workers` and
+    `bare` as for runner.run; with several processes the live view gets their events at the end.
     """
     folder = new_run(Settings.from_environment().runs)
     # a kernel that was built before is the one of that name, and its folder is perhaps on another machine
@@ -53,7 +54,7 @@ def run_scenarios(
         # pytest must leave the file descriptors alone, or it would swallow the live view
         quiet = [] if view == "pytest" else ["-p", "no:terminal", "--capture=sys"]
         journal.record("run", repeat=repeat, began=datetime.now(UTC).isoformat(timespec="seconds"))
-        outcome = runner.run(subject, wanted, journal, folder, options=[*quiet, *options], workers=workers)
+        outcome = runner.run(subject, wanted, journal, folder, options=[*quiet, *options], workers=workers, bare=bare)
         counts = f"{outcome.passed} passed, {outcome.failed} failed, {outcome.errors} errors"
         journal.record("note", text=f"{outcome.error}\n\n{counts}" if outcome.error else counts)
     result = Result(folder, outcome, repeat)

@@ -13,6 +13,7 @@ from lab import doctor
 from lab.doctor import Check, examine, remedies, subject_in
 from lab.settings import Settings
 from lab.source import packaged
+from lab.source.choice import Choice
 from lab.tools import Tool, headers, tools
 
 SAID = {"gcc": "gcc (Debian 12.2.0-14) 12.2.0", "qemu-system-i386": "QEMU emulator version 7.2.22"}
@@ -152,3 +153,23 @@ def test_command_needs_the_source_that_it_is_about_and_no_other(
     checks = examine(Settings.from_environment(), versions=False, subject=subject_in(given))
     assert [check.package for check in checks if check.package.startswith("linux-source")] == [package] * bool(package)
     assert any(check.tool == "flex" for check in checks) == parser
+
+
+@pytest.mark.usefixtures("no_sources")
+@pytest.mark.parametrize(("there", "asked"), [(True, 0), (False, 1)])
+def test_nobody_is_asked_which_kernel_it_will_be_where_all_is_there_for_each(
+    host: Path, monkeypatch: pytest.MonkeyPatch, there: bool, asked: int
+) -> None:
+    times: list[Settings] = []
+
+    def choose(settings: Settings) -> Choice:
+        times.append(settings)
+        return Choice("6.12", "a test wants it", embedded=True)
+
+    monkeypatch.setattr(doctor, "choose", choose)
+    monkeypatch.setattr(packaged, "FOLDER", host)
+    if there:
+        (host / "linux-source-6.12.tar.xz").write_bytes(b"")
+    missing = [check.package for check in examine(versions=False) if not check.found]
+    assert [one for one in missing if one.startswith("linux")] == ([] if there else ["linux-source"])
+    assert len(times) == asked
