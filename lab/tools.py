@@ -16,7 +16,7 @@ import msgspec
 
 _FILE = Path(__file__).with_name("tools.toml")
 _VERSION = re.compile(r"\d+(?:\.\d+)+")
-Group = Literal["always", "embedded", "tests", "launcher"]
+Group = Literal["always", "embedded", "tests", "launcher", "optional"]
 
 
 class Tool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -127,6 +127,7 @@ _GROUPS: dict[Group, str] = {
     "embedded": "For a kernel of today, besides",
     "tests": "For the project's own tests, besides",
     "launcher": "For ./kvmd-lab itself, and for the other side of --host",
+    "optional": "Asked where it is there",
 }
 
 

@@ -15,10 +15,10 @@ class Era(msgspec.Struct, frozen=True, kw_only=True):
 
     `folder` holds the fragments, below the ledger's `config`; `variants` says for "up" and "smp" which kernel
     serves, and `fragments` which files make that one, with those of `until` for the versions beside them and those
-    of `checks` for one that watches itself. `flags` go into make's CC, each with its reason; `tools` are programs
-    besides the compiler, with their packages. `completed_by` is the tree's own way to give every other option a
-    value, `depends` whether it must then be told to look for dependencies. `compiles`: about how many sources a
-    build takes, as long as no build has counted them.
+    of `checks` for one that watches itself or of `lean` for one that does not. `flags` go into make's CC, each with
+    its reason; `tools` are programs besides the compiler, with their packages. `completed_by` is the tree's own way
+    to give every other option a value, `depends` whether it must then be told to look for dependencies. `compiles`:
+    about how many sources a build takes, as long as no build has counted them.
     """
 
     kernels: str
@@ -27,6 +27,7 @@ class Era(msgspec.Struct, frozen=True, kw_only=True):
     fragments: dict[str, tuple[str, ...]]
     until: tuple[tuple[str, str], ...] = ()
     checks: tuple[str, ...] = ()
+    lean: tuple[str, ...] = ()
     flags: tuple[tuple[str, str], ...]
     tools: tuple[tuple[str, str], ...] = ()
     completed_by: Completed
@@ -44,7 +45,7 @@ class Era(msgspec.Struct, frozen=True, kw_only=True):
     def fragments_for(self, variant: str, version: KernelVersion, *, checks: bool) -> tuple[str, ...]:
         """Return the names of the fragments that make a kernel; `checks`: with what it watches of itself, if it can."""
         of_version = (name for kernels, name in self.until if version in VersionRange(kernels))
-        return (*self.fragments[variant], *of_version, *(self.checks if checks else ()))
+        return (*self.fragments[variant], *of_version, *(self.checks if checks else self.lean))
 
 
 HISTORIC = Era(
@@ -65,6 +66,7 @@ TODAY = Era(
     variants={"up": "smp", "smp": "smp"},
     fragments={"smp": ("base",)},
     checks=("checks",),
+    lean=("lean",),
     until=(("<6.10", "before-6.10"), ("<6.15", "before-6.15")),
     flags=(),
     tools=(("flex", "flex"), ("bison", "bison"), ("bc", "bc")),

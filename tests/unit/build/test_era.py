@@ -64,7 +64,7 @@ def test_checks_are_left_out_when_nobody_wants_them() -> None:
     version = KernelVersion("6.1.192")
     assert set(TODAY.fragments_for("smp", version, checks=True)) - set(
         TODAY.fragments_for("smp", version, checks=False)
-    ) == {"checks"}
+    ) == {"checks"}  # lean instead
 
 
 def test_todays_kernel_watches_its_locks_and_its_memory() -> None:

@@ -221,7 +221,7 @@ def test_report_makes_a_page_json_or_lines_of_the_newest_run(call: Call, tmp_pat
     assert "scenario   failed" in call("report").stdout
     assert json.loads(call("report", "--json").stdout)["counts"]["failed"] == 1
     assert call("report", "--html").stdout == f"{run / 'report.html'}\n"
-    assert "<h1>Run some-run</h1>" in (run / "report.html").read_text()
+    assert "<h1>Linux 2.3.99-pre3</h1>" in (run / "report.html").read_text()
     assert call("report", run, "--output", tmp_path / "there.html").returncode == 0
     assert (tmp_path / "there.html").read_text() == (run / "report.html").read_text()
     assert call("report", "--json", "--html").returncode == 2
