@@ -13,21 +13,22 @@ from lab.version import KernelVersion, VersionRange
 class Era(msgspec.Struct, frozen=True, kw_only=True):
     """A range of versions that are built alike.
 
-    `folder` holds the fragments, below the ledger's `config`; `variants` says for "up" and "smp" which kernel
-    serves, and `fragments` which files make that one, with those of `until` for the versions beside them and those
-    of `checks` for one that watches itself or of `lean` for one that does not. `flags` go into make's CC, each with
-    its reason; `tools` are programs besides the compiler, with their packages. `completed_by` is the tree's own way
-    to give every other option a value, `depends` whether it must then be told to look for dependencies. `compiles`:
-    about how many sources a build takes, as long as no build has counted them.
+    `folder` holds the fragments, below the ledger's `config`; `fragments` says which files make a kernel for one
+    processor ("up") or several ("smp"), with those of `until` for the versions beside them and those of `checks` for
+    one that watches itself or of `lean` for one that does not. With `shared`, one that watches itself is always for
+    several, and serves one as well. `flags` go into make's CC, each with its reason; `tools` are programs besides the
+    compiler, with their packages. `completed_by` is the tree's own way to give every other option a value, `depends`
+    whether it must then be told to look for dependencies. `compiles`: about how many sources a build takes, as long as
+    no build has counted them.
     """
 
     kernels: str
     folder: str
-    variants: dict[str, str]
     fragments: dict[str, tuple[str, ...]]
     until: tuple[tuple[str, str], ...] = ()
     checks: tuple[str, ...] = ()
     lean: tuple[str, ...] = ()
+    shared: bool = False
     flags: tuple[tuple[str, str], ...]
     tools: tuple[tuple[str, str], ...] = ()
     completed_by: Completed
@@ -36,11 +37,11 @@ class Era(msgspec.Struct, frozen=True, kw_only=True):
     compiles: int | None = None
     historic: bool
 
-    def kernel_for(self, variant: str) -> str:
+    def kernel_for(self, variant: str, *, checks: bool = True) -> str:
         """Return the variant whose kernel serves for this one; ConfigError if there is none."""
-        if variant not in self.variants:
-            raise ConfigError(f"there is no variant {variant!r}", hint=f"variants: {', '.join(self.variants)}")
-        return self.variants[variant]
+        if variant not in self.fragments:
+            raise ConfigError(f"there is no variant {variant!r}", hint=f"variants: {', '.join(self.fragments)}")
+        return "smp" if self.shared and checks else variant
 
     def fragments_for(self, variant: str, version: KernelVersion, *, checks: bool) -> tuple[str, ...]:
         """Return the names of the fragments that make a kernel; `checks`: with what it watches of itself, if it can."""
@@ -51,7 +52,6 @@ class Era(msgspec.Struct, frozen=True, kw_only=True):
 HISTORIC = Era(
     kernels="<2.5",
     folder=".",
-    variants={"up": "up", "smp": "smp"},
     fragments={"up": ("base", "up"), "smp": ("base", "smp")},
     flags=FLAGS,
     completed_by="oldconfig",
@@ -59,14 +59,14 @@ HISTORIC = Era(
     bzimage="arch/i386/boot/bzImage",
     historic=True,
 )
-# The kernel for several processors runs on one as well. It knows the compilers of today, so no flag is needed.
+# It knows the compilers of today, so no flag is needed.
 TODAY = Era(
     kernels=">=6.1",
     folder="today",
-    variants={"up": "smp", "smp": "smp"},
-    fragments={"smp": ("base",)},
+    fragments={"up": ("base",), "smp": ("base", "smp")},
     checks=("checks",),
     lean=("lean",),
+    shared=True,
     until=(("<6.10", "before-6.10"), ("<6.15", "before-6.15")),
     flags=(),
     tools=(("flex", "flex"), ("bison", "bison"), ("bc", "bc")),

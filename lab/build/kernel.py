@@ -139,7 +139,7 @@ class _Job:
 
     def __init__(self, plan: Plan, settings: Settings, journal: Journal) -> None:
         self.era = era_of(plan.tree.version)
-        self.plan = plan = msgspec.structs.replace(plan, variant=self.era.kernel_for(plan.variant))
+        self.plan = plan = msgspec.structs.replace(plan, variant=self.era.kernel_for(plan.variant, checks=plan.checks))
         self.settings = settings
         self.journal = journal
         self.cache = Cache(settings.cache)

@@ -153,13 +153,14 @@ def demo(
     """Run the whole road: port, build, boot, put under swap pressure, judge; and tell what happens.
 
     It runs one scenario, the tour, and leaves a page that shows it; `run` takes all. A kernel of today is built without
-    what it watches of itself, which takes a third of the time; `run` and the tests build it with that.
+    what it watches of itself and, unless --cpus says more, for one processor, which takes a third of the time less;
+    `run` and the tests build it with that and for several.
     """
     from lab.report.html import leave
     from lab.scenario.session import run_scenarios
 
     chosen = common.subject(kernel, tree, checks=checks)
-    options = [*([f"--cpus={cpus}"] if cpus else []), "--samples", *common.host_options(host, new_key=new_key)]
+    options = [f"--cpus={cpus or 1}", "--samples", *common.host_options(host, new_key=new_key)]
     result = run_scenarios(chosen, DEMO, options, view="live", bare=True)
     print(f"its page, for a browser: {leave(result.folder)}")  # noqa: T201
     raise SystemExit(result.outcome.exit_code)

@@ -8,7 +8,7 @@ from lab.journal import Listener
 
 # What each stage does, for somebody who sees it for the first time.
 TELLS = {
-    "source": "find the kernel's source of 2000, check that it is whole and unchanged",
+    "source": "find the kernel's source, check that it is whole and unchanged",
     "remote": "set up the lab on the other host, once",
     "send": "send it there, once",
     "port": "adapt it to today's compiler, record by record, and put kvmd in",

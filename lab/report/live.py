@@ -105,7 +105,7 @@ def live_view(journal: Journal, folder: Path) -> Iterator[None]:
     console = Console(file=sys.__stdout__)
     view = View()
     journal.listen(view.take)
-    console.print("kvmd-lab: a kernel of the year 2000, with kvmd in it, under swap pressure\n", highlight=False)
+    console.print("kvmd-lab: a kernel with kvmd in it, under swap pressure\n", highlight=False)
     try:
         if console.is_terminal:
             with Live(view, console=console, refresh_per_second=12):

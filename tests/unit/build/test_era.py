@@ -38,12 +38,33 @@ def test_variant_that_an_era_does_not_know_is_refused() -> None:
         TODAY.kernel_for("numa")
 
 
+@pytest.mark.parametrize(
+    ("era", "variant", "checks", "serves"),
+    [
+        (TODAY, "up", True, "smp"),
+        (TODAY, "smp", True, "smp"),
+        (TODAY, "up", False, "up"),
+        (TODAY, "smp", False, "smp"),
+        (HISTORIC, "up", True, "up"),
+        (HISTORIC, "smp", False, "smp"),
+    ],
+)
+def test_kernel_that_watches_itself_serves_any_number_of_processors(
+    era: Era, variant: str, *, checks: bool, serves: str
+) -> None:
+    assert era.kernel_for(variant, checks=checks) == serves
+    names = era.fragments_for(serves, KernelVersion("6.1.192"), checks=checks)
+    asked = merge([own_ledger().home / "config" / era.folder / f"{name}.config" for name in names])
+    assert (asked.get("CONFIG_SMP") == "y") == (serves == "smp")
+
+
+@pytest.mark.parametrize("checks", [True, False])
 @pytest.mark.parametrize("era", ERAS)
-def test_own_fragments_of_an_era_agree(era: Era) -> None:
+def test_own_fragments_of_an_era_agree(era: Era, *, checks: bool) -> None:
     folder = own_ledger().home / "config" / era.folder
     for variant in era.fragments:
         for version in ("2.3.99-pre3", "6.1.192", "6.12.117", "7.2.12"):
-            names = era.fragments_for(variant, KernelVersion(version), checks=True)
+            names = era.fragments_for(variant, KernelVersion(version), checks=checks)
             assert merge([folder / f"{name}.config" for name in (*names, "kvmd")])["CONFIG_KVMD"] == "y"
 
 
