@@ -37,6 +37,18 @@ def books(pid: int) -> Books:
     return found
 
 
+def threads(pid: int) -> list[str]:
+    """Return a line for each thread of a process: its name, its state, what it waits for and its books, in seconds."""
+    lines, times = [], books(pid)
+    for task in Path(f"/proc/{pid}/task").glob("*"):
+        with contextlib.suppress(OSError):
+            name, _, rest = (task / "stat").read_text().partition("(")[2].rpartition(")")
+            place = (task / "wchan").read_text().strip("0") or "-"
+            ran, waited = (each / 1e9 for each in times.get(task.name, (0, 0)))
+            lines.append(f"{name} {rest.split()[0]} {place}, ran {ran:.2f}, waited {waited:.2f}")
+    return sorted(lines)
+
+
 def nobody() -> Books:
     """Return no books: a deadline in host time."""
     return {}

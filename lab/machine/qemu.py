@@ -18,7 +18,7 @@ from typing import Protocol
 
 from lab.errors import LabError, MachineError
 from lab.machine import options, qcow2, snapshots
-from lab.machine.deadline import Books, books
+from lab.machine.deadline import Books, books, threads
 from lab.machine.disks import Overlays
 from lab.machine.loop import loop
 from lab.machine.spec import MachineSpec, Parts
@@ -57,6 +57,9 @@ class Qemu(Protocol):
 
     def books(self) -> Books:
         """Return for how long the threads of QEMU, and of all that passes on its lines, ran and waited to run."""
+
+    def threads(self) -> list[str]:
+        """Return a line for each of QEMU's threads: name, state, what it waits for; none where that can't be seen."""
 
     def lost(self) -> LabError | None:
         """Return why nothing can be known of it any more, if that is so."""
@@ -169,6 +172,10 @@ class LocalQemu:
     def books(self) -> Books:
         """Return the books on QEMU and on this process."""
         return books(self.pid) | books(os.getpid())
+
+    def threads(self) -> list[str]:
+        """Return them as the kernel tells (/proc/PID/task/TID: comm, stat, wchan)."""
+        return threads(self.pid)
 
     def lost(self) -> LabError | None:
         """Return None: nothing is between it and us."""

@@ -19,7 +19,7 @@ from lab.machine.loop import loop
 from lab.machine.qemu import AGENT_LINE, Qemu
 from lab.machine.qmp import Qmp
 from lab.machine.symbols import Symbols
-from lab.machine.watch import Watch
+from lab.machine.watch import HEARTBEAT, Watch
 
 START_SECONDS = 20.0
 END_SECONDS = 10.0
@@ -152,8 +152,13 @@ class Session:
         """Let QEMU end by itself, so that it writes out what it holds of the overlays, and return it."""
         with contextlib.suppress(MachineError, GuestFault):
             self.qmp.execute("quit")
-        if not self._gone.wait(END_SECONDS):
-            raise MachineError("QEMU does not end", doing="quitting QEMU", seen=self.words())
+        end = self.watch.deadline(END_SECONDS)
+        while not self._gone.wait(max(0.0, min(end.left, HEARTBEAT))):
+            if end.left > 0:
+                end.note()
+            elif not end.extend():
+                seen = [*self.words(), *self._qemu.threads()]
+                raise MachineError(f"QEMU does not end within {end}", doing="quitting QEMU", seen=seen)
         return self._qemu
 
     def close(self) -> None:

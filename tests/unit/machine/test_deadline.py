@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from lab.errors import AgentError, MachineError
-from lab.machine.deadline import LONGEST, Books, Deadline, books
+from lab.machine import session
+from lab.machine.deadline import LONGEST, Books, Deadline, books, threads
 from lab.machine.protocol import Op
 from lab.machine.watch import Watch
 from tests.unit.machine.test_line import Peer
@@ -175,3 +178,22 @@ def test_kernels_books_tell_a_process_that_waits_from_one_that_idles() -> None:
             pause.wait(0.02)
     assert waited > ran / 3  # half of the time is the other one's
     assert books(pid) == {}
+
+
+def test_quit_that_does_not_end_tells_what_the_threads_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "END_SECONDS", 0.3)
+    with subprocess.Popen(["sleep", "60"]) as hung:
+        os.kill(hung.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, hung.pid, os.WSTOPPED | os.WNOWAIT)
+        standing = SimpleNamespace(
+            qmp=SimpleNamespace(execute=lambda _: None),
+            watch=Watch(lambda: books(hung.pid)),
+            words=lambda: ["its last words"],
+            _gone=threading.Event(),
+            _qemu=SimpleNamespace(threads=lambda: threads(hung.pid)),
+        )
+        with pytest.raises(MachineError, match=r"does not end within 0\.3 s") as caught:
+            session.Session.quit(standing)  # type: ignore[arg-type]
+        hung.kill()
+    assert caught.value.seen[0] == "its last words"
+    assert [line.split()[:2] for line in caught.value.seen[1:]] == [["sleep", "T"]]
