@@ -27,6 +27,7 @@ from lab.remote.errors import LinkLostError
 from lab.remote.frames import BEAT_SECONDS, SILENCE_SECONDS, Decoder, Frame, Kind
 
 ASK_SECONDS = 120.0
+START_SECONDS = 60.0  # until a keeper's first word: on a busy host, reading and compiling its modules may take long
 END_SECONDS = 20.0
 _PIECE = 1 << 16
 
@@ -56,7 +57,10 @@ class Link:
     """A keeper, from its start to its end."""
 
     def __init__(self, connection: Connection, command: str, qemu: str, silence: float = SILENCE_SECONDS) -> None:
-        """Start it; after `silence` seconds without a word each side takes the other for lost."""
+        """Start it; after `silence` seconds without a word each side takes the other for lost.
+
+        They are seconds of waiting: a time in which this process did not run, and could not hear, does not count.
+        """
         self.where = str(connection.target)
         self._channel = connection.channel(command)
         self._silence = silence
@@ -154,16 +158,17 @@ class Link:
 
     def _receive(self) -> None:
         decoder = Decoder()
-        heard = time.monotonic()
+        quiet, limit = 0.0, max(self._silence, START_SECONDS)
         try:
             while not self._why:
                 try:
                     data = self._channel.recv(_PIECE)
                 except TimeoutError:
-                    if time.monotonic() - heard > self._silence:
-                        self._lose(f"{self.where} has said nothing for {self._silence:g} s")
+                    quiet += self._beat
+                    if quiet >= limit:
+                        self._lose(f"{self.where} has said nothing for {limit:g} s")
                     continue
-                heard = time.monotonic()
+                quiet, limit = 0.0, self._silence
                 self._listen()
                 if not data:
                     self._lose(f"the connection to {self.where} was cut")
@@ -225,12 +230,14 @@ class Link:
         poll.poll(seconds * 1000)
 
     def _send(self, data: bytes) -> None:
-        begin = time.monotonic()
+        stuck = 0.0
         while data and not self._why:
             try:
                 data = data[self._channel.send(data) :]
+                stuck = 0.0
             except TimeoutError:
-                if time.monotonic() - begin > self._silence:
+                stuck += self._beat
+                if stuck >= self._silence:
                     self._lose(f"{self.where} has taken nothing for {self._silence:g} s")
             except (OSError, EOFError, SSHException) as error:
                 self._lose(f"the connection to {self.where} is lost ({error or type(error).__name__})")
