@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from lab.machine.line import RefusedError
 from lab.machine.machine import Machine
 from lab.machine.pattern import PAGE_SIZE
 from lab.scenario.kvmd import VERIFY, Attachment, Region
+from lab.scenario.outside import Sight, look
+
+FLOODS = 8
+Flood = Callable[[Machine, int], None]
 
 
 def push_out(machine: Machine, seed: int, size: int | None = None) -> None:
@@ -18,6 +24,26 @@ def storm(machine: Machine, seed: int) -> None:
     """Let a process write to more memory than there is, and end it: what can go to swap has gone."""
     _stir(machine, seed)
     _use(machine, _flood(machine), seed, passes=0)
+
+
+def press(machine: Machine, seed: int, enough: Callable[[Sight], bool], flood: Flood = push_out) -> None:
+    """Repeat a flood until QEMU sees that enough is out of memory.
+
+    A flood may well take everybody's pages but these: which are the oldest depends on how much memory is left, and so
+    on the kernel's configuration. AssertionError: `FLOODS` of them did not do.
+    """
+    for turn in range(FLOODS):
+        flood(machine, seed + turn)
+        with look(machine) as seen:
+            if enough(seen):
+                return
+            inside = in_frames(seen)
+    raise AssertionError(f"after {FLOODS} floods {inside >> 10} KiB of all regions are in memory")
+
+
+def in_frames(seen: Sight) -> int:
+    """Return how much of all regions stands in page frames, in bytes."""
+    return sum(len(server.frames) for server in seen.servers()) * PAGE_SIZE
 
 
 def spare_slots(machine: Machine) -> int:
@@ -37,12 +63,17 @@ def _flood(machine: Machine) -> int:
 
 
 def _stir(machine: Machine, seed: int) -> None:
-    """Let a process go four times through a quarter of the memory, and of today's through most: it need not swap.
+    """Let a process go four times through a quarter of the memory, and of today's through all that is free, at least.
 
     Today's kernels keep pages that were used twice, as kvmd's are, and swap out those that were used once, however
-    many: on 6.1 a region of 1 MiB stays in RAM, whole, through any flood. After this they are as old as all others.
+    many: on 6.1 a region of 1 MiB stays in RAM, whole, through any flood. After this they are as old as all others,
+    but only where the kernel was short of memory meanwhile: before, it has no reason to look.
     """
-    _use(machine, machine.memory // 4 * (3 if machine.spec.today else 1), seed, passes=3)
+    size = machine.memory // 4
+    if machine.spec.today:
+        memory = machine.agent.sysinfo()
+        size = max(size * 3, memory.freeram * memory.mem_unit * 9 // 8 & -PAGE_SIZE)
+    _use(machine, size, seed, passes=3)
 
 
 def _use(machine: Machine, size: int, seed: int, passes: int) -> None:

@@ -10,12 +10,11 @@ import pytest
 from lab.machine.line import RefusedError
 from lab.machine.machine import Machine
 from lab.scenario.kvmd import Kvmd
-from lab.scenario.outside import look
-from lab.scenario.pressure import push_out, spare_slots
+from lab.scenario.pressure import in_frames, press, push_out, spare_slots
+from lab.scenario.room import free_bytes
 
 PAGE = 4096
 MIB = 1 << 20
-FLOODS = 8  # at most, until the region is on the disk
 
 
 def test_grow_moves_what_is_in_swap_without_reading_it(lab_machine: Machine, kvmd: Kvmd, seed: int) -> None:
@@ -31,22 +30,13 @@ def test_grow_moves_what_is_in_swap_without_reading_it(lab_machine: Machine, kvm
         old = region.address
         region.fill(seed)
         push_out(lab_machine, seed)  # what this leaves in the swap cache goes with the next one
-        for _ in range(FLOODS):
-            push_out(lab_machine, seed)
-            if _in_ram(lab_machine) <= MIB // 4:
-                break
+        press(lab_machine, seed, lambda seen: in_frames(seen) <= MIB // 2)
         before = lab_machine.block_stats().swap.read_bytes
         region.resize(3 * MIB)
         assert lab_machine.block_stats().swap.read_bytes - before < MIB // 4
         assert region.address != old
         assert region.verify_part(seed, MIB) == 0
         assert lab_machine.block_stats().swap.read_bytes - before >= MIB // 2
-
-
-def _in_ram(machine: Machine) -> int:
-    """Return how much of all regions stands in frames, in bytes: a flood may well take everybody's pages but these."""
-    with look(machine) as seen:
-        return sum(len(server.frames) for server in seen.servers()) * PAGE
 
 
 def test_new_part_of_a_grown_region_is_zero(kvmd: Kvmd, seed: int) -> None:
@@ -71,10 +61,10 @@ def test_shrink_gives_frames_and_swap_back(lab_machine: Machine, kvmd: Kvmd, see
     with kvmd.open() as vmd:
         region = vmd.alloc(memory)
         region.fill(seed)
-        full = agent.sysinfo()
+        full, free = agent.sysinfo(), free_bytes(lab_machine)
         region.resize(memory // 4)
         left = agent.sysinfo()
-        freed = (left.freeram - full.freeram + left.freeswap - full.freeswap) * left.mem_unit
+        freed = free_bytes(lab_machine) - free + (left.freeswap - full.freeswap) * left.mem_unit
         assert freed >= memory * 3 // 4 - MIB // 2 - spare_slots(lab_machine)
         assert region.verify(seed).bad_words == 0
 

@@ -12,6 +12,7 @@ from lab.scenario.acts import left_over
 from lab.scenario.kvmd import DEDICATED, Kvmd
 from lab.scenario.outside import look
 from lab.scenario.pressure import storm
+from lab.scenario.room import slabs, used_kib
 
 WARM_UP = 100
 SLACK_OBJECTS = 60  # of one slab cache; the processes that look at it are objects as well
@@ -36,40 +37,10 @@ class Room(msgspec.Struct, frozen=True):
 
 
 def _room(machine: Machine) -> Room:
-    memory = _used_pages(machine) if machine.spec.today else _used_in_2000(machine)
-    slabs = _slabs(machine.agent.read_file("/proc/slabinfo").decode())
+    memory, objects = used_kib(machine), slabs(machine)
     with look(machine) as seen:
         swap = seen.slots_held()
-    return Room(memory, swap * PAGE_SIZE >> 10, slabs)
-
-
-def _used_in_2000(machine: Machine) -> int:
-    """Return how many KiB of memory are used, but for what is cached of disks and of swap."""
-    lines = [line.split() for line in machine.agent.read_file("/proc/meminfo").decode().splitlines()]
-    kib = {words[0]: int(words[1]) for words in lines if words[2:] == ["kB"]}
-    return kib["MemTotal:"] - kib["MemFree:"] - kib["Buffers:"] - kib["Cached:"]
-
-
-def _used_pages(machine: Machine) -> int:
-    """The same of a kernel of today, whose processors keep some free pages for themselves and give them back at times.
-
-    Up to the zone's low watermark (6.1, mm/page_alloc.c, zone_highsize), a MiB of a guest of 28 MiB: so what is free
-    in both ways is read at one time. What a process had in the swap cache stays there after its end for a while, up to
-    1.3 MiB after a flood: file pages, as the kernel counts, are those too.
-    """
-    lines = [line.split() for line in machine.agent.read_file("/proc/zoneinfo").decode().splitlines()]
-
-    def total(*name: str) -> int:
-        return sum(int(words[-1]) for words in lines if words[:-1] == [*name])
-
-    used = total("managed") - total("pages", "free") - total("count:") - total("nr_file_pages")
-    return used * PAGE_SIZE >> 10
-
-
-def _slabs(text: str) -> dict[str, int]:
-    """Return the objects in use of each cache: name, objects in use, and more on each line but the heading."""
-    lines = [line.split() for line in text.splitlines()]
-    return {words[0]: int(words[1]) for words in lines if len(words) > 3 and words[1].isdigit()}
+    return Room(memory, swap * PAGE_SIZE >> 10, objects)
 
 
 def _grown(before: Room, after: Room) -> dict[str, int]:

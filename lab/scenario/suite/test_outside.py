@@ -6,7 +6,7 @@ from lab.machine.machine import Machine
 from lab.machine.pattern import PAGE_SIZE, page
 from lab.scenario.kvmd import DEDICATED, Kvmd
 from lab.scenario.outside import Server, Sight, look
-from lab.scenario.pressure import push_out
+from lab.scenario.pressure import in_frames, press
 
 SIZE = 4 << 20
 
@@ -21,7 +21,7 @@ def test_kernels_lists_and_swap_map_agree_with_what_it_says(lab_machine: Machine
         regions = [vmd.alloc(SIZE), own.alloc(SIZE)]
         for number, region in enumerate(regions):
             region.fill(seed + number)
-        push_out(lab_machine, seed)
+        press(lab_machine, seed, lambda seen: in_frames(seen) <= SIZE)  # half of them
         says = kvmd.stats()
         memory = lab_machine.agent.sysinfo()
         with look(lab_machine) as seen:

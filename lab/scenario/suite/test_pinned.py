@@ -8,7 +8,8 @@ from lab.machine.machine import Machine
 from lab.machine.pattern import PAGE_SIZE, word
 from lab.scenario.acts import left_over
 from lab.scenario.kvmd import CHANGE, LOOK, Kvmd, Map, Region
-from lab.scenario.pressure import storm
+from lab.scenario.outside import Sight
+from lab.scenario.pressure import press, storm
 
 WINDOW = 64 << 10
 
@@ -41,8 +42,13 @@ def test_pinned_pages_stay_in_their_frames(lab_machine: Machine, kvmd: Kvmd, see
             free_before = _frames(beside, pages)
         maps = [region.map(way, number * WINDOW, WINDOW) for number, way in ((3, LOOK), (7, CHANGE), (15, LOOK))]
         before = [_frames(held, pages) for held in maps]
+
+        def beside_moved(seen: Sight) -> bool:
+            inside = [address for server in seen.servers() for address in server.frames]
+            return len(set(range(region.address + WINDOW, region.address + 2 * WINDOW, PAGE_SIZE)) - set(inside)) > 0
+
         for turn in range(2):
-            storm(lab_machine, seed + turn)
+            press(lab_machine, seed + turn, beside_moved, storm)
             assert [_frames(held, pages) for held in maps] == before
         with region.map(LOOK, WINDOW, WINDOW) as beside:
             assert _frames(beside, pages) != free_before
