@@ -33,6 +33,7 @@ FLAGS: tuple[tuple[str, str], ...] = (
     ("-fno-tree-loop-distribute-patterns", "loops in string functions become calls of themselves"),
     ("-w", "thousands of lines about idioms of 2000; what matters is an error or is audited"),
 )
+_CLANG = ". clang is for kernels of today: without -fno-toplevel-reorder, pointers that only the linker sees vanish"
 
 
 class Toolchain(msgspec.Struct, frozen=True):
@@ -106,5 +107,5 @@ def _try_flags(cc: str, flags: tuple[str, ...]) -> None:
             f"{cc} cannot make 32-bit code with the flags that the kernel needs",
             doing="trying the compiler",
             seen=attempt.stderr.splitlines()[-5:],
-            hint=f"kvmd-lab is tried with {compilers()} for x86; --cc names another one",
+            hint=f"kvmd-lab is tried with {compilers()} for x86; --cc names another one{_CLANG * ('clang' in cc)}",
         )

@@ -49,6 +49,15 @@ def test_compiler_without_32_bits_is_a_host_error_that_shows_its_words(
     assert caught.value.seen == ("cc1: sorry, no 32 bits",)
 
 
+def test_clang_is_told_to_be_for_kernels_of_today(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = 'case "$*" in *-fno-toplevel-reorder*) echo "unknown argument" >&2; exit 1;; esac; echo clang version 14.0.6'
+    monkeypatch.setenv("PATH", str(fake_tools(tmp_path / "bin", scripts={"clang-14": fake})))
+    assert toolchain("clang-14", ()).identity.startswith("clang version 14.0.6; ")
+    with pytest.raises(HostError, match="clang-14 cannot make 32-bit code") as caught:
+        toolchain("clang-14")
+    assert "clang is for kernels of today" in caught.value.hint
+
+
 def test_compiler_that_is_too_old_is_a_host_error_that_says_which_ones_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
