@@ -3,7 +3,8 @@
 Linux books for each thread how long it ran, and how long it was ready to run and did not (/proc/PID/task/TID/schedstat;
 CONFIG_SCHED_INFO, which distributions switch on). A guest that idles waits for its timers and not for a processor, so
 that its time passes as the host's does; so does that of a QEMU that somebody stopped. On a busy host all wait, and that
-time is nobody's. Where the kernel keeps no such books, a deadline counts the host's time.
+time is nobody's. A wait is booked when it is over: as long as a thread is ready, and its books stand still from one
+look to the next, no deadline passes. Where the kernel keeps no such books, a deadline counts the host's time.
 
 Virtual time would be no measure: by instructions it is faster or slower than the host's, and flies where idle time is
 skipped.
@@ -21,9 +22,10 @@ from lab.errors import LabError
 LONGEST = 20  # times the deadline: the host's time after which it has passed, whatever the guest got
 NOTE_SECONDS = 0.2  # a wait that is over sooner costs no look into the books; all of this is the guest's own
 SHORTEST = 0.01  # what is left and not worth another look
+LOOK_SECONDS = 0.1  # between two looks: a thread that runs is booked at each of its kernel's ticks, 10 ms at most
 
-Books = dict[str, tuple[int, int]]
-"""Nanoseconds that each thread ran, and that it waited for a processor, by a name of its own."""
+Books = dict[str, tuple[int, int, bool]]
+"""Nanoseconds that each thread ran, and that it waited for a processor; whether it is ready; by a name of its own."""
 
 
 def books(pid: int) -> Books:
@@ -32,8 +34,9 @@ def books(pid: int) -> Books:
     with contextlib.suppress(OSError):
         for task in Path(f"/proc/{pid}/task").iterdir():
             with contextlib.suppress(OSError):
+                state = (task / "stat").read_text().rpartition(")")[2].split()[0]
                 ran, waited, _ = (task / "schedstat").read_text().split()
-                found[task.name] = (int(ran), int(waited))
+                found[task.name] = (int(ran), int(waited), state == "R")
     return found
 
 
@@ -41,11 +44,11 @@ def threads(pid: int) -> list[str]:
     """Return a line for each thread of a process: its name, its state, what it waits for and its books, in seconds."""
     lines, times = [], books(pid)
     for task in Path(f"/proc/{pid}/task").glob("*"):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, KeyError):
             name, _, rest = (task / "stat").read_text().partition("(")[2].rpartition(")")
             place = (task / "wchan").read_text().strip("0") or "-"
-            ran, waited = (each / 1e9 for each in times.get(task.name, (0, 0)))
-            lines.append(f"{name} {rest.split()[0]} {place}, ran {ran:.2f}, waited {waited:.2f}")
+            ran, waited, _ = times[task.name]
+            lines.append(f"{name} {rest.split()[0]} {place}, ran {ran / 1e9:.2f}, waited {waited / 1e9:.2f}")
     return sorted(lines)
 
 
@@ -64,11 +67,14 @@ class Deadline:
         self._began = time.monotonic()
         self._lost = 0.0
         self._noted: tuple[float, Books] | None = None
+        self._seen: tuple[float, Books] = (float("-inf"), {})
+        self._looking = float("-inf")
 
     @property
     def left(self) -> float:
         """The host's seconds until it passes, by what is known now; `extend` knows more."""
-        return self._began + min(self.seconds + self._lost, self.seconds * LONGEST) - time.monotonic()
+        longest = self._began + self.seconds * LONGEST
+        return min(max(self._began + self.seconds + self._lost, self._looking), longest) - time.monotonic()
 
     def note(self) -> None:
         """Open the books, once the wait has lasted a little."""
@@ -77,12 +83,26 @@ class Deadline:
                 self._noted = (time.monotonic(), self._read())
 
     def extend(self) -> bool:
-        """Count what was lost so far, of which `left` then knows; tell whether there is time left."""
+        """Count what was lost so far, of which `left` then knows; tell whether there is time left.
+
+        If none is, but somebody waits for a processor just now, there is a little: until the next look.
+        """
         if self._noted is not None:
             with contextlib.suppress(LabError):
                 since, before = self._noted
-                self._lost = _lost(before, self._read(), time.monotonic() - since)
+                after, now = self._read(), time.monotonic()
+                self._lost = _lost(before, after, now - since)
+                if self.left <= SHORTEST and self._somebody_waits(after, now):
+                    self._looking = now + LOOK_SECONDS
         return self.left > SHORTEST
+
+    def _somebody_waits(self, books: Books, now: float) -> bool:
+        """Tell whether a thread is ready and got nothing since the last look, or may be if that is long ago."""
+        (then, before), self._seen = self._seen, (now, books)
+        recent = now - then < 3 * LOOK_SECONDS
+        return any(
+            ready and (not recent or before.get(name) == (*times, True)) for name, (*times, ready) in books.items()
+        )
 
     def __str__(self) -> str:
         passed = time.monotonic() - self._began
@@ -98,8 +118,8 @@ def _lost(before: Books, after: Books, passed: float) -> float:
     waited side by side are counted too often, but never into the time that one of them ran.
     """
     ran, waited = [0.0], 0.0
-    for thread, (now_ran, now_waited) in after.items():
-        then_ran, then_waited = before.get(thread, (0, 0))
+    for thread, (now_ran, now_waited, _) in after.items():
+        then_ran, then_waited, _ = before.get(thread, (0, 0, False))
         ran.append((now_ran - then_ran) / 1e9)
         waited += (now_waited - then_waited) / 1e9
     return max(0.0, min(waited, passed - max(ran)))

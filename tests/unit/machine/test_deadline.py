@@ -16,7 +16,7 @@ import pytest
 
 from lab.errors import AgentError, MachineError
 from lab.machine import session
-from lab.machine.deadline import LONGEST, Books, Deadline, books, threads
+from lab.machine.deadline import LONGEST, LOOK_SECONDS, Books, Deadline, books, threads
 from lab.machine.protocol import Op
 from lab.machine.watch import Watch
 from tests.unit.machine.test_line import Peer
@@ -26,17 +26,31 @@ class Host:
     """A host with one thread of QEMU and one of the lab; seconds."""
 
     def __init__(self) -> None:
-        self.now = self.ran = self.waited = self.lab_waited = 0.0
+        self.now = self.ran = self.waited = self.lab_waited = self.unbooked = 0.0
+        self.ready = False
 
     def read(self) -> Books:
         nano = 10**9
-        return {"cpu": (int(self.ran * nano), int(self.waited * nano)), "lab": (0, int(self.lab_waited * nano))}
+        cpu = (int(self.ran * nano), int(self.waited * nano), self.ready)
+        return {"cpu": cpu, "lab": (0, int(self.lab_waited * nano), False)}
 
     def go(self, seconds: float, *, share: float = 1.0, idle: bool = False) -> None:
         """Let time pass, in which QEMU got this share of a processor, or wanted none."""
         self.now += seconds
+        self.ready = not idle
         self.ran += 0.0 if idle else seconds * share
         self.waited += 0.0 if idle else seconds * (1 - share)
+
+    def starve(self, seconds: float) -> None:
+        """Let time pass in which QEMU waits for a processor; that is booked when it gets one."""
+        self.now += seconds
+        self.ready = True
+        self.unbooked += seconds
+
+    def serve(self) -> None:
+        """Give it one."""
+        self.ran += 0.001
+        self.waited, self.unbooked = self.waited + self.unbooked, 0.0
 
 
 @pytest.fixture
@@ -54,10 +68,40 @@ def begun(host: Host, seconds: float) -> Deadline:
     return deadline
 
 
+def second_look(host: Host, deadline: Deadline, share: float = 1.0) -> bool:
+    """A thread that is ready at the first look may wait or run."""
+    assert deadline.extend()
+    assert 0 < deadline.left <= LOOK_SECONDS
+    host.go(LOOK_SECONDS, share=share)
+    return deadline.extend()
+
+
 def test_guest_that_runs_all_the_time_has_the_hosts_time(host: Host) -> None:
     deadline = begun(host, 10.0)
     host.go(9.8)
-    assert (deadline.extend(), str(deadline)) == (False, "10 s")
+    assert (second_look(host, deadline), str(deadline)) == (False, "10 s")
+
+
+def test_wait_that_is_not_booked_yet_is_waited_for(host: Host) -> None:
+    deadline = begun(host, 10.0)
+    host.go(4.8)
+    host.starve(40.0)
+    for _ in range(5):
+        assert deadline.extend()
+        host.starve(LOOK_SECONDS)
+    host.serve()
+    assert deadline.extend()
+    assert deadline.left == pytest.approx(10.0 - 5.0, abs=0.01)
+
+
+def test_guest_that_is_never_served_ends_after_a_long_time(host: Host) -> None:
+    deadline = begun(host, 1.0)
+    looks = 0
+    while deadline.extend():
+        host.starve(LOOK_SECONDS)
+        looks += 1
+    assert host.now == pytest.approx(1.0 * LONGEST, abs=0.2)
+    assert looks == pytest.approx((LONGEST - 0.2) / LOOK_SECONDS, abs=2)
 
 
 def test_guest_that_idles_has_the_hosts_time(host: Host) -> None:
@@ -72,20 +116,20 @@ def test_guest_with_a_tenth_of_a_processor_has_a_tenth_of_the_hosts_time(host: H
     assert deadline.extend()
     assert deadline.left == pytest.approx(10.2 - 0.2 - 5.0)
     host.go(50.0, share=0.1)
-    assert (deadline.extend(), str(deadline)) == (
+    assert (second_look(host, deadline), str(deadline)) == (
         False,
-        "10.2 s of its own (100 s on the host, which was busy with other things)",
+        "10.3 s of its own (100 s on the host, which was busy with other things)",
     )
 
 
 def test_waits_of_the_lab_add_up_with_those_of_qemu(host: Host) -> None:
-    deadline = begun(host, 10.2)
-    host.go(20.0, share=0.5)
+    deadline = begun(host, 11.2)
+    host.go(10.0, share=0.5)
+    host.go(10.0, idle=True)
     host.lab_waited += 5.0
-    deadline.extend()
-    assert deadline.left == pytest.approx(10.0 - 10.0)
-    host.go(5.0, idle=True)
-    host.lab_waited += 5.0
+    assert deadline.extend()
+    assert deadline.left == pytest.approx(11.2 + 5.0 + 5.0 - 20.2)
+    host.go(2.0, idle=True)
     assert deadline.extend() is False
 
 
@@ -93,7 +137,7 @@ def test_time_that_a_thread_ran_is_never_lost(host: Host) -> None:
     deadline = begun(host, 10.0)
     host.go(9.8)
     host.lab_waited += 9.0
-    assert not deadline.extend()
+    assert not second_look(host, deadline)
 
 
 def test_guest_that_gets_nothing_ends_after_a_long_time_all_the_same(host: Host) -> None:
@@ -128,7 +172,7 @@ def test_books_that_cannot_be_had_leave_the_hosts_time(host: Host) -> None:
 
 def test_answer_after_the_hosts_deadline_is_an_answer_if_the_guest_had_no_processor() -> None:
     begin = time.monotonic()
-    watch = Watch(lambda: {"cpu": (0, int((time.monotonic() - begin) * 1e9))})
+    watch = Watch(lambda: {"cpu": (0, int((time.monotonic() - begin) * 1e9), False)})
     arrived: list[int] = []
 
     def arrive() -> None:
@@ -145,7 +189,7 @@ def test_timeout_of_a_request_tells_both_times() -> None:
     try:
         peer.answer = lambda _frame: []
         begin = time.monotonic()
-        peer.watch._read = lambda: {"cpu": (0, int(min(time.monotonic() - begin, 1.0) * 1e9))}
+        peer.watch._read = lambda: {"cpu": (0, int(min(time.monotonic() - begin, 1.0) * 1e9), False)}
         with pytest.raises(AgentError, match=r"no reply within [\d.]+ s of its own \([\d.]+ s on the host"):
             peer.line.request(Op.PING, deadline=0.5)
     finally:
@@ -171,12 +215,13 @@ def test_kernels_books_tell_a_process_that_waits_from_one_that_idles() -> None:
     end, pause = time.monotonic() + 30.0, threading.Event()
     with spinning(2, min(os.sched_getaffinity(0))) as (pid, _):
         while True:
-            ((ran, waited),) = books(pid).values()
+            ((ran, waited, ready),) = books(pid).values()
             if ran > 2e8:
                 break
             assert time.monotonic() < end
             pause.wait(0.02)
     assert waited > ran / 3  # half of the time is the other one's
+    assert ready
     assert books(pid) == {}
 
 
