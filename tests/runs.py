@@ -48,6 +48,14 @@ def gone(word: str, seconds: float = 10.0) -> bool:
     return not running(word)
 
 
+def released(pid: int, seconds: float = 10.0) -> bool:
+    """Wait until a process has ended and its parent has let it go, which the lab does a little later."""
+    end, pause = time.monotonic() + seconds, threading.Event()
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < end:
+        pause.wait(0.01)
+    return not Path(f"/proc/{pid}").exists()
+
+
 def await_scenario(folder: Path, run: subprocess.Popen[str]) -> None:
     """Wait until a scenario has its machine: the first sample is in the journal. The end of the run ends the wait."""
     pause = threading.Event()

@@ -26,6 +26,10 @@ from lab.process import require
 
 LINES = ("qmp", "console", "agent")
 AGENT_LINE = "agent-line"
+# Right after a process of several threads has ended, wait() was seen to take a processor for up to two minutes on a
+# busy host (Linux 6.18), if somebody had read its /proc/PID/task; the loop, and all machines with it, stood still. It
+# looks as if its last thread were still taking names out of /proc, and who waits for that kept the processor from it.
+RELEASE_SECONDS = 1.0
 
 
 class Qemu(Protocol):
@@ -84,6 +88,12 @@ class Qemu(Protocol):
 
     def close(self) -> None:
         """Let its lines and disks go; may be called twice."""
+
+
+def _release(pid: int) -> None:
+    """Let a child go that has ended."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
 
 
 class LocalQemu:
@@ -166,8 +176,14 @@ class LocalQemu:
         return self._pidfd
 
     def reap(self) -> int | None:
-        """Return the exit status."""
-        return None if self._process is None else self._process.wait()
+        """Return the exit status, in the loop's thread; the process itself is let go `RELEASE_SECONDS` later."""
+        process = self._process
+        if process is not None and process.returncode is None:
+            ended = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOWAIT)
+            assert ended is not None
+            process.returncode = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+            loop().events.call_later(RELEASE_SECONDS, _release, self.pid)
+        return None if process is None else process.returncode
 
     def books(self) -> Books:
         """Return the books on QEMU and on this process."""

@@ -16,9 +16,11 @@ from pathlib import Path
 import pytest
 
 from lab.errors import MachineError
+from lab.machine import qemu
 from lab.machine.machine import Machine, Setup
 from lab.machine.protocol import Op
 from lab.machine.qemu import LocalQemu
+from tests.runs import released
 
 SECONDS = 20.0
 
@@ -92,7 +94,15 @@ def test_error_inside_with_ends_qemu(setup: Callable[..., Setup]) -> None:
 
     with pytest.raises(ZeroDivisionError):
         scenario()
-    assert not Path(f"/proc/{pids[0]}").exists()
+    assert released(pids[0])
+
+
+def test_end_of_qemu_is_told_before_it_is_let_go(setup: Callable[..., Setup], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(qemu, "RELEASE_SECONDS", 3600.0)
+    with Machine.restored(**setup()) as machine:
+        pid = machine.pid
+    assert Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    assert os.waitpid(pid, os.WNOHANG)[0] == pid
 
 
 def test_failed_boot_leaves_no_child_and_no_descriptor(setup: Callable[..., Setup]) -> None:

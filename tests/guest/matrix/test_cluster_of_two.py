@@ -20,7 +20,7 @@ from lab.errors import HostError
 from lab.matrix.connect import LOCAL as LOCAL_CLUSTER
 from lab.matrix.connect import connected
 from tests.guest.matrix.toycluster import LOOPBACK, Existing, Toys, lines, listening, told, toy_tree
-from tests.runs import gone
+from tests.runs import gone, released
 from tests.unit.build.toykernel import edit
 
 LOCAL = ("--dask=local", "--workers=2")
@@ -147,7 +147,7 @@ def test_interrupted_matrix_leaves_a_cluster_that_others_started_with_nothing_to
             matrix.send_signal(signal.SIGINT)
             _, err = matrix.communicate(timeout=60)
         assert matrix.returncode == 130, err
-        assert not Path(f"/proc/{qemu}").exists()
+        assert released(qemu)
         assert Path(f"/proc/{worker}").exists()
         assert not list((toys.folder / "tmp").rglob("kvmd-lab-*"))
         (folder,) = (toys.folder / "runs").iterdir()

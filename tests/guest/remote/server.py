@@ -133,10 +133,10 @@ class Server:
         assert left == []
 
     def connections(self) -> list[int]:
-        """The processes of sshd that serve a connection, all of them."""
+        """The processes of sshd that serve a connection: sshd itself, since OpenSSH 9.8 sshd-session and sshd-auth."""
         found, unseen = [], [self._sshd.pid]
         while unseen:
-            children = [pid for pid in _children(unseen.pop()) if _name(pid) == "sshd"]
+            children = [pid for pid in _children(unseen.pop()) if _name(pid).startswith("sshd")]
             found += children
             unseen += children
         return found
