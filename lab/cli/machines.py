@@ -153,8 +153,8 @@ def demo(
     """Run the whole road: port, build, boot, put under swap pressure, judge; and tell what happens.
 
     It runs one scenario, the tour, and leaves a page that shows it; `run` takes all. A kernel of today is built without
-    what it watches of itself and, unless --cpus says more, for one processor, which takes a third of the time less;
-    `run` and the tests build it with that and for several.
+    what it watches of itself and, unless --cpus says more, for one processor: seven tenths of the work. `run` and the
+    tests build it with that and for several.
     """
     from lab.report.html import leave
     from lab.scenario.session import run_scenarios

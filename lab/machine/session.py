@@ -22,9 +22,8 @@ from lab.machine.symbols import Symbols
 from lab.machine.watch import HEARTBEAT, Watch
 
 START_SECONDS = 20.0
-# A process that ends, or was killed, may still wait for the host's disk. Where the file system tells the disk of each
-# block that it frees (ext4 with `discard`), one that was killed right after a kernel was built took up to 77 s.
-END_SECONDS = KILLED_SECONDS = 120.0
+END_SECONDS = 10.0
+KILLED_SECONDS = 60.0  # it may still wait for the host's disk, since it gives back its overlays
 
 
 class GuestReset(GuestFault):
