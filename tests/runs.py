@@ -78,7 +78,7 @@ def interrupted_run(folder: Path, *arguments: str) -> tuple[int, str, list[int]]
             _, said = run.communicate(timeout=60)
         finally:
             run.kill()
-    return run.returncode, said, [pid for pid in machines if Path(f"/proc/{pid}").exists()]
+    return run.returncode, said, [pid for pid in machines if not released(pid)]
 
 
 def two_runs(folder: Path, *arguments: str) -> list[dict[str, object]]:

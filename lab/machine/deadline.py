@@ -23,6 +23,7 @@ LONGEST = 20  # times the deadline: the host's time after which it has passed, w
 NOTE_SECONDS = 0.2  # a wait that is over sooner costs no look into the books; all of this is the guest's own
 SHORTEST = 0.01  # what is left and not worth another look
 LOOK_SECONDS = 0.1  # between two looks: a thread that runs is booked at each of its kernel's ticks, 10 ms at most
+HARDLY = 0.05  # of the time: what this process needs for its looks is less, a guest that gets anything gets more
 
 Books = dict[str, tuple[int, int, bool]]
 """Nanoseconds that each thread ran, and that it waited for a processor; whether it is ready; by a name of its own."""
@@ -97,11 +98,13 @@ class Deadline:
         return self.left > SHORTEST
 
     def _somebody_waits(self, books: Books, now: float) -> bool:
-        """Tell whether a thread is ready and got nothing since the last look, or may be if that is long ago."""
+        """Tell whether a thread is ready, and hardly any ran since the last look; if that is long ago, it may be so."""
         (then, before), self._seen = self._seen, (now, books)
-        recent = now - then < 3 * LOOK_SECONDS
-        return any(
-            ready and (not recent or before.get(name) == (*times, True)) for name, (*times, ready) in books.items()
+        if now - then > 3 * LOOK_SECONDS:
+            return any(ready for _, _, ready in books.values())
+        ran = max((now_ran - before[name][0] for name, (now_ran, _, _) in books.items() if name in before), default=0)
+        return ran / 1e9 < HARDLY * (now - then) and any(
+            each[2] and before.get(name) == each for name, each in books.items()
         )
 
     def __str__(self) -> str:

@@ -68,5 +68,5 @@ def test_guest_that_computes_for_too_long_ends_by_its_own_time(busy: tuple[Machi
     with crowded(machine.pid):
         begin = time.monotonic()
         with pytest.raises(AgentError, match=r"no reply within [\d.]+ s of its own \(\d"):
-            machine.agent.ping(deadline=0.8 * needs)
+            machine.agent.ping(deadline=0.5 * needs)  # what it needs differs by a fifth from one time to the next
         assert needs < time.monotonic() - begin < 60.0

@@ -94,6 +94,14 @@ def test_wait_that_is_not_booked_yet_is_waited_for(host: Host) -> None:
     assert deadline.left == pytest.approx(10.0 - 5.0, abs=0.01)
 
 
+def test_thread_that_waits_while_another_computes_does_not_hold_up_the_deadline(host: Host) -> None:
+    deadline = begun(host, 10.0)
+    read = deadline._read
+    deadline._read = lambda: read() | {"main loop": (5, 5, True)}
+    host.go(9.8)
+    assert not second_look(host, deadline)
+
+
 def test_guest_that_is_never_served_ends_after_a_long_time(host: Host) -> None:
     deadline = begun(host, 1.0)
     looks = 0
