@@ -10,7 +10,7 @@ from lab.machine.pattern import PAGE_SIZE
 from lab.scenario.kvmd import VERIFY, Attachment, Region
 from lab.scenario.outside import Sight, look
 
-FLOODS = 8
+FLOODS = 16
 Flood = Callable[[Machine, int], None]
 
 

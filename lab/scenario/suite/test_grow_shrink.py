@@ -30,7 +30,7 @@ def test_grow_moves_what_is_in_swap_without_reading_it(lab_machine: Machine, kvm
         old = region.address
         region.fill(seed)
         push_out(lab_machine, seed)  # what this leaves in the swap cache goes with the next one
-        press(lab_machine, seed, lambda seen: in_frames(seen) <= MIB // 2)
+        press(lab_machine, seed, lambda seen: in_frames(seen) <= MIB * 3 // 8)
         before = lab_machine.block_stats().swap.read_bytes
         region.resize(3 * MIB)
         assert lab_machine.block_stats().swap.read_bytes - before < MIB // 4
