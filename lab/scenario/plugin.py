@@ -144,12 +144,12 @@ def pytest_runtest_makereport(
             phase=call.when,
             outcome=report.outcome,
             seconds=call.duration,
-            **_why(report),
+            **why(report),
         )
     return report
 
 
-def _why(report: pytest.TestReport) -> dict[str, str]:
+def why(report: pytest.TestReport) -> dict[str, str]:
     """Return what the journal keeps beside an outcome: FAIL or ERROR, the reason, where it was; nothing of a pass."""
     if report.skipped:
         place = report.longrepr if isinstance(report.longrepr, tuple) else ("", 0, "")
@@ -157,8 +157,8 @@ def _why(report: pytest.TestReport) -> dict[str, str]:
     if not report.failed:
         return {}
     found, crash = failure(report), getattr(report.longrepr, "reprcrash", None)
-    why = found.text if found else crash.message if crash else report.longreprtext
-    return {"verdict": "failed" if report.when == "call" else "error", "why": why, "trace": report.longreprtext}
+    reason = found.text if found else crash.message if crash else report.longreprtext
+    return {"verdict": "failed" if report.when == "call" else "error", "why": reason, "trace": report.longreprtext}
 
 
 def _failed_assert(report: pytest.TestReport, error: BaseException) -> dict[str, str]:

@@ -20,8 +20,19 @@ INI = Path(__file__).parent / "pytest.ini"
 FAILED = 1
 
 
+class Broken(msgspec.Struct, frozen=True):
+    """A test that did not pass: its node's id, "failed" or "error", and the first line of the reason."""
+
+    test: str
+    verdict: str
+    why: str
+
+
 class Outcome(msgspec.Struct, frozen=True):
-    """How a run ended: counts of tests, the exit code of the command line, and the first error's text."""
+    """How a run ended: counts of tests, the exit code of the command line, the first error's text, what did not pass.
+
+    `error` is a LabError's; a test that only found something else than it wanted has its reason in `broken`.
+    """
 
     passed: int
     failed: int
@@ -29,6 +40,7 @@ class Outcome(msgspec.Struct, frozen=True):
     skipped: int
     exit_code: int
     error: str
+    broken: tuple[Broken, ...] = ()
 
 
 def names() -> list[str]:
@@ -56,6 +68,7 @@ class _Collector:
         self.run = run
         self.outcomes: dict[str, str] = {}
         self.first_error: plugin.Failure | None = None
+        self.broken: list[Broken] = []
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_configure(self, config: pytest.Config) -> None:
@@ -67,7 +80,9 @@ class _Collector:
         worst = self.outcomes.get(report.nodeid)
         self.first_error = self.first_error or plugin.failure(report)
         if report.failed:
-            self.outcomes[report.nodeid] = "failed" if report.when == "call" else "error"
+            told = plugin.why(report)
+            self.outcomes[report.nodeid] = told["verdict"]
+            self.broken.append(Broken(report.nodeid, told["verdict"], told["why"].strip().partition("\n")[0]))
         elif report.skipped and worst is None:
             self.outcomes[report.nodeid] = "skipped"
         elif report.when == "call" and worst is None:
@@ -130,5 +145,11 @@ def run(
     error = collector.first_error
     code = 0 if status == 0 else error.exit_code if error is not None else FAILED
     return Outcome(
-        count("passed"), count("failed"), count("error"), count("skipped"), code, error.text if error else ""
+        passed=count("passed"),
+        failed=count("failed"),
+        errors=count("error"),
+        skipped=count("skipped"),
+        exit_code=code,
+        error=error.text if error else "",
+        broken=tuple(collector.broken),
     )

@@ -68,7 +68,12 @@ def test_journals_are_put_together_in_the_order_of_their_times(tmp_path: Path) -
 
 
 def test_processes_share_the_seed_and_an_error_in_one_gives_the_exit_code(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(test_it='from lab.errors import GuestFault\ndef test_bad(seed): raise GuestFault("an oops")')
+    pytester.makepyfile(test_it="""
+        from lab.errors import GuestFault
+        def test_bad(seed): raise GuestFault("an oops")
+        def test_wrong(): assert 1 + 1 == 3, "counted wrongly"
+        def test_good(): pass
+    """)
     program = """
 import sys
 from pathlib import Path
@@ -80,7 +85,9 @@ pytest_plugins = ["pytester"]
 run = Path("run")
 with Journal(run / "journal.jsonl") as journal:
     outcome = runner.run(Subject(), ["test_it.py"], journal, run, options=["-p", "no:terminal"], workers=2)
-print(outcome.exit_code, outcome.failed, outcome.error)
+print(outcome.exit_code, outcome.passed, outcome.failed, outcome.error)
+for broken in sorted(outcome.broken, key=lambda one: one.why):
+    print(broken.verdict, broken.test.partition("[")[0], broken.why)
 """
     done = pytester.run(sys.executable, "-c", program)
-    done.stdout.fnmatch_lines(["10 1 an oops"])
+    done.stdout.fnmatch_lines(["10 1 2 an oops", "failed *::test_wrong *counted wrongly", "failed *::test_bad an oops"])
