@@ -22,6 +22,7 @@ from lab.errors import HostError
 _HOST_TROUBLE = {
     errno.ENOSPC: ("the disk is full", "free some space, or set KVMD_LAB_CACHE to a folder on another disk"),
     errno.EDQUOT: ("the disk quota is used up", "free some space, or set KVMD_LAB_CACHE to a folder elsewhere"),
+    errno.EFBIG: ("a file may not be larger", "allow larger files: ulimit -f"),
     errno.EROFS: ("the file system is read-only", "set KVMD_LAB_CACHE to a folder that can be written"),
     errno.ENOTDIR: ("a file is where a folder should be", "set KVMD_LAB_CACHE to a folder"),
     errno.EACCES: ("permission denied", "set KVMD_LAB_CACHE to a folder that can be written"),

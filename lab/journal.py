@@ -29,6 +29,9 @@ from typing import Any, Self
 
 import msgspec
 
+from lab import jsonlines
+from lab.cache import host_trouble
+
 Listener = Callable[[dict[str, Any]], None]
 
 
@@ -47,6 +50,7 @@ class Journal:
         self._encode = msgspec.json.Encoder(enc_hook=str).encode
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
+            jsonlines.mend(path)
         self._file = None if path is None else path.open("ab", buffering=0)
 
     def __enter__(self) -> Self:
@@ -69,16 +73,18 @@ class Journal:
         self._listeners.append(listener)
 
     def record(self, kind: str, **fields: Any) -> None:
-        """Record one event."""
+        """Record one event; HostError: the file cannot be written. The listeners hear of it all the same."""
         self.add({"t": round(time.monotonic() - self.start, 6), "kind": kind, **fields})
 
     def add(self, event: dict[str, Any]) -> None:
         """Record an event that has its time already: another journal's."""
-        with self._lock:
-            if self._file is not None:
-                self._file.write(self._encode(event) + b"\n")
-        for listener in self._listeners:
-            listener(event)
+        try:
+            with self._lock, host_trouble(f"writing {self.path}"):
+                if self._file is not None:
+                    jsonlines.append(self._file, self._encode(event))
+        finally:
+            for listener in self._listeners:
+                listener(event)
 
     @contextmanager
     def stage(self, name: str, detail: str = "") -> Iterator[None]:
@@ -95,11 +101,12 @@ class Journal:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """Read a journal back; a last line that was cut off by a crash is left out."""
-    events = []
-    for line in path.read_bytes().splitlines():
+    """Read a journal back; a last line that was cut off is left out, in the place of a broken one is a note of it."""
+    events: list[dict[str, Any]] = []
+    for number, line in jsonlines.lines(path):
         try:
-            events.append(msgspec.json.decode(line))
-        except msgspec.DecodeError:
-            break
+            events.append(msgspec.json.decode(line, type=dict[str, Any]))
+        except msgspec.MsgspecError:
+            before = events[-1]["t"] if events else 0.0
+            events.append({"t": before, "kind": "note", "text": f"line {number} of the journal is broken"})
     return events

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from lab.errors import SubjectError
+from lab.cache import host_trouble
+from lab.errors import LabError, SubjectError
 from lab.journal import Journal
 from lab.machine import oops
 from lab.machine.symbols import Symbols
@@ -85,19 +86,22 @@ class Console:
         return found
 
     def feed(self, data: bytes) -> None:
-        """Take bytes from the console."""
-        if self._file is not None:
-            self._file.write(data)
+        """Take bytes from the console.
+
+        A fault is looked for first: on a full disk, which is a verdict as well, the kernel's own is still the first.
+        """
         *whole, self._partial = (self._partial + data).split(b"\n")
-        for raw in whole:
-            self._add(raw)
+        lines = [self._add(raw) for raw in whole]
         if whole:
             self._watch.notify()
+        self._write(data)
+        for line in lines:
+            self._note("console", line=line)
 
     def finish(self) -> None:
         """Take the end of the console: a line without an end is a line, and a report is whole."""
         if self._partial:
-            self._add(self._partial)
+            self._note("console", line=self._add(self._partial))
             self._partial = b""
         if self._quiet is not None:
             self._ripe()
@@ -112,9 +116,8 @@ class Console:
 
     def mark(self, note: str) -> None:
         """Write a line of the lab's own into the log and the journal."""
-        if self._file is not None:
-            self._file.write(f"--- {note} ---\n".encode())
-        self._journal.record("note", text=note)
+        self._write(f"--- {note} ---\n".encode())
+        self._note("note", text=note)
 
     def close(self) -> None:
         """Close the log."""
@@ -123,10 +126,10 @@ class Console:
             self._file.close()
             self._file = None
 
-    def _add(self, raw: bytes) -> None:
+    def _add(self, raw: bytes) -> str:
+        """Take a line, look for a fault in it, and return it."""
         line = raw.decode(errors="replace").replace("\r", "").replace("\0", "")
         self._lines.append(line)
-        self._journal.record("console", line=line)
         if self._quiet is None and self._report is None and oops.death(line):
             self._watch.expect()
             self._longest = self._later(LONGEST_SECONDS, self._ripe)
@@ -134,13 +137,36 @@ class Console:
         elif self._quiet is not None:
             self._quiet.cancel()
             self._quiet = self._later(CLOSED_SECONDS if oops.closes(line) else QUIET_SECONDS, self._ripe)
+        return line
 
     def _ripe(self) -> None:
         self._stop_timers()
         self._report = oops.report(self._lines, self._symbols)
-        if self._report is not None:
-            self._journal.record("fault", **self._report.told())
         self._watch.fail(self._error)
+        if self._report is not None:
+            self._note("fault", **self._report.told())
+
+    def _write(self, data: bytes) -> None:
+        """Append to the log."""
+        try:
+            with host_trouble(f"writing {self.log}"):
+                left = memoryview(data)
+                while left and self._file is not None:
+                    left = left[self._file.write(left) or 0 :]
+        except (OSError, LabError) as error:
+            self._lost(error)
+
+    def _note(self, kind: str, **fields: object) -> None:
+        """Record in the journal."""
+        try:
+            self._journal.record(kind, **fields)
+        except (OSError, LabError) as error:
+            self._lost(error)
+
+    def _lost(self, error: OSError | LabError) -> None:
+        """Take it that what the console said is not kept; if it told of a fault, that is what is to be known."""
+        if self._quiet is None:
+            self._watch.stumble(error)
 
     def _error(self) -> SubjectError:
         assert self._report is not None

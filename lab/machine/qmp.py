@@ -51,7 +51,7 @@ class Qmp:
         self._on_event = on_event
         self._client = QMPClient()
         self._client.events.names = {"none of them"}
-        self._client.register_listener(_Tap(self._event))
+        self._client.register_listener(_Tap(watch.guarded(self._event)))
         self._connecting = asyncio.Lock()
         self._end: socket.socket | None = None
         self._jobs: dict[str, str] = {}

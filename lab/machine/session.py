@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -54,7 +55,7 @@ class Session:
         self._gone = threading.Event()
         self._closed = False
         try:
-            self.console = Console(self.watch, journal, symbols, loop().events.call_later, log)
+            self.console = Console(self.watch, journal, symbols, self._later, log)
         except BaseException:  # a log that cannot be written
             qemu.kill()
             qemu.close()
@@ -79,12 +80,19 @@ class Session:
             raise self.watch.verdict(otherwise) from error
 
     def _listen(self) -> None:
-        events, qemu = loop().events, self._qemu
+        qemu = self._qemu
         qemu.near["console"].setblocking(False)
-        events.add_reader(qemu.near["console"], self._read_console)
-        events.add_reader(qemu.near["agent"], self.line.receive)
-        events.add_reader(qemu.words, self._read_words)
-        events.add_reader(qemu.gone, self._ended)
+        self._read(qemu.near["console"], self._read_console)
+        self._read(qemu.near["agent"], self.line.receive)
+        self._read(qemu.words, self._read_words)
+        self._read(qemu.gone, self._ended)
+
+    def _read(self, end: socket.socket | int, function: Callable[[], None]) -> None:
+        """Call the function whenever there is something to read; what it raises ends the machine."""
+        loop().events.add_reader(end, self.watch.guarded(function))
+
+    def _later(self, seconds: float, function: Callable[[], None]) -> asyncio.TimerHandle:
+        return loop().events.call_later(seconds, self.watch.guarded(function))
 
     @property
     def pid(self) -> int:
@@ -133,7 +141,7 @@ class Session:
             self._qemu.near["agent"].close()
             self._qemu.near["agent"] = near
             self.line.use(near)
-            loop().events.add_reader(near, self.line.receive)
+            self._read(near, self.line.receive)
 
         loop().call(take)
 

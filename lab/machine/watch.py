@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+import traceback
 from collections.abc import Callable
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
-from lab.errors import LabError
+from lab.errors import HostError, InfraError, LabError
 from lab.machine.deadline import Books, Deadline, nobody
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 GRACE_SECONDS = 5.0
 HEARTBEAT = 0.2  # a signal that comes just before a wait is only seen after it
@@ -46,6 +48,26 @@ class Watch:
                 self._verdict = make
             self._expected = False
             self._changed.notify_all()
+
+    def stumble(self, error: Exception) -> None:
+        """Make the verdict of what went wrong in the lab itself, or on its host, where nobody waits for an answer."""
+        if isinstance(error, InfraError):
+            doing, what, hint = error.doing, error.what, error.hint
+            self.fail(lambda: HostError(what, doing=doing, hint=hint))
+        else:
+            seen = _trace(error)
+            self.fail(lambda: InfraError("the lab stumbled", doing="watching a machine", seen=seen))
+
+    def guarded(self, function: Callable[P, object]) -> Callable[P, None]:
+        """Return the function for a callback of the loop: what it raises becomes the verdict."""
+
+        def call(*arguments: P.args, **named: P.kwargs) -> None:
+            try:
+                function(*arguments, **named)
+            except Exception as error:  # noqa: BLE001 - whoever waits for the machine hears of it
+                self.stumble(error)
+
+        return call
 
     def notify(self) -> None:
         """Wake every waiter, since something arrived that one of them may want."""
@@ -102,3 +124,7 @@ class Watch:
 
 def _never() -> None:
     return None
+
+
+def _trace(error: Exception) -> list[str]:
+    return "".join(traceback.format_exception(error)).splitlines()[-12:]

@@ -1,19 +1,17 @@
 """The files of a matrix: what was asked for, and a line of JSON for each cell as it comes.
 
-A line is written whole and at once. Whoever is killed in the middle of one loses that cell and no other: the rest of a
-line is cut off when the book is opened again.
+Whoever is killed in the middle of a line loses that cell and no other.
 """
 
 from __future__ import annotations
 
-import errno
-import os
 from pathlib import Path
 from typing import Self
 
 import msgspec
 from filelock import FileLock, Timeout
 
+from lab import jsonlines
 from lab.cache import host_trouble
 from lab.errors import UsageError
 from lab.matrix.cells import Cell, cells
@@ -101,20 +99,14 @@ class Book:
         book = cls(folder, plan if budget is None else msgspec.structs.replace(plan, budget=budget))
         path = folder / RESULTS
         with host_trouble(f"reading {path}"):
-            data = path.read_bytes() if path.exists() else b""
-            if not data.endswith(b"\n") and data:
-                os.truncate(path, data.rfind(b"\n") + 1)
+            jsonlines.mend(path)
         book.results = {result.cell: result for result in read(folder)}
         return book
 
     def add(self, result: Result) -> None:
         """Write a result down; HostError: the host does not let us, a full disk for one."""
-        line = msgspec.json.encode(result) + b"\n"
         with host_trouble(f"writing a result to {self.folder}"), (self.folder / RESULTS).open("ab", 0) as file:
-            before = file.seek(0, os.SEEK_END)
-            if file.write(line) != len(line):  # a disk that is nearly full takes a part of it
-                file.truncate(before)
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            jsonlines.append(file, msgspec.json.encode(result))
         self.results[result.cell] = result
 
     def open_cells(self) -> list[Cell]:
@@ -140,10 +132,8 @@ def read(folder: Path) -> list[Result]:
     path = folder / RESULTS
     found: dict[Cell, Result] = {}
     with host_trouble(f"reading {path}"):
-        lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-    for number, line in enumerate(lines, 1):
-        if not line.endswith(b"\n"):
-            break
+        lines = list(jsonlines.lines(path)) if path.exists() else []
+    for number, line in lines:
         try:
             result = msgspec.json.decode(line, type=Result)
         except msgspec.MsgspecError as error:

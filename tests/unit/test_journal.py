@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from lab.errors import HostError
 from lab.journal import Journal, read
 
 
@@ -34,6 +35,40 @@ def test_line_cut_off_by_a_crash_is_left_out(tmp_path: Path, end: bytes) -> None
         journal.record("note", text="one")
     path.write_bytes(path.read_bytes() + end)
     assert [event["text"] for event in read(path)] == ["one"]
+
+
+def test_broken_line_costs_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    with Journal(path) as journal:
+        for text in ("one", "two"):
+            journal.record("note", text=text)
+    first, second = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(first + b'{"t": 1, "ki\n[]\n' + second)
+    assert [event["text"] for event in read(path)] == [
+        "one",
+        "line 2 of the journal is broken",
+        "line 3 of the journal is broken",
+        "two",
+    ]
+
+
+def test_journal_that_was_cut_off_goes_on_in_a_line_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(b'{"t": 0, "kind": "note", "text": "one"}\n{"t": 1, "ki')
+    with Journal(path) as journal:
+        journal.record("note", text="two")
+    assert [event["text"] for event in read(path)] == ["one", "two"]
+
+
+def test_full_disk_is_an_error_of_the_host_and_the_listeners_hear_of_the_event(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    path.symlink_to("/dev/full")
+    heard: list[dict[str, Any]] = []
+    with Journal(path) as journal:
+        journal.listen(heard.append)
+        with pytest.raises(HostError, match="the disk is full"):
+            journal.record("note", text="one")
+    assert [event["text"] for event in heard] == ["one"]
 
 
 def test_journal_without_a_file_tells_its_listeners() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.errors import SubjectError
+from lab.errors import HostError, SubjectError
 from lab.journal import Journal
 from lab.machine import console as module
 from lab.machine.console import Console
@@ -68,6 +68,39 @@ def test_last_line_without_end_counts_when_the_console_ends(console: Console) ->
     console.feed(b"one\nhalf")
     console.finish()
     assert console.lines == ("one", "half")
+
+
+@pytest.fixture
+def full(watch: Watch, clock: Clock, tmp_path: Path) -> Iterator[Console]:
+    """A console whose log is on a full disk."""
+    (tmp_path / "full.log").symlink_to("/dev/full")
+    made = Console(watch, Journal(), Symbols(), clock.later, tmp_path / "full.log")
+    yield made
+    made.close()
+
+
+def test_log_that_cannot_be_written_is_the_machines_verdict(full: Console, watch: Watch) -> None:
+    full.feed(b"hello\n")
+    with pytest.raises(HostError, match=r"full\.log: the disk is full"):
+        watch.check()
+    assert full.lines == ("hello",)
+
+
+def test_full_disk_hides_no_panic(full: Console, watch: Watch, clock: Clock) -> None:
+    full.feed(b"Kernel panic: no init\n")
+    clock.ring(module.QUIET_SECONDS)
+    with pytest.raises(ConsoleFault, match="no init"):
+        watch.check()
+
+
+def test_journal_that_cannot_be_written_hides_no_panic(watch: Watch, clock: Clock, tmp_path: Path) -> None:
+    (tmp_path / "journal.jsonl").symlink_to("/dev/full")
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        console = Console(watch, journal, Symbols(), clock.later)
+        console.feed(b"Kernel panic: no init\n")
+        console.finish()
+    with pytest.raises(ConsoleFault, match="no init"):
+        watch.check()
 
 
 def test_log_gets_the_very_bytes(console: Console, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from lab.errors import GuestFault, LabError, MachineError
+from lab.errors import GuestFault, HostError, InfraError, LabError, MachineError
 from lab.machine import watch as module
 from lab.machine.watch import Watch
 
@@ -103,3 +103,22 @@ def test_forgotten_verdict_is_not_raised() -> None:
     watch.forget()
     watch.check()
     assert not watch.failed
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind", "told"),
+    [
+        (HostError("the disk is full", doing="writing a log"), HostError, "writing a log: the disk is full"),
+        (KeyError("nothing of the kind"), InfraError, "KeyError: 'nothing of the kind'"),
+    ],
+)
+def test_what_a_callback_raises_becomes_the_verdict(raised: Exception, kind: type[LabError], told: str) -> None:
+    def call(number: int) -> None:
+        assert number == 5
+        raise raised
+
+    watch = Watch()
+    watch.guarded(call)(5)
+    with pytest.raises(kind) as caught:
+        watch.wait(never, 60.0)
+    assert told in str(caught.value)

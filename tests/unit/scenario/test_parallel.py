@@ -68,12 +68,14 @@ def test_journals_are_put_together_in_the_order_of_their_times(tmp_path: Path) -
 
 
 def test_processes_share_the_seed_and_an_error_in_one_gives_the_exit_code(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(test_it="""
+    pytester.makepyfile(
+        test_it="""
         from lab.errors import GuestFault
         def test_bad(seed): raise GuestFault("an oops")
         def test_wrong(): assert 1 + 1 == 3, "counted wrongly"
         def test_good(): pass
-    """)
+    """
+    )
     program = """
 import sys
 from pathlib import Path
