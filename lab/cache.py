@@ -3,14 +3,18 @@
 CACHE/<kind>/<key>/...          a finished entry, never changed afterwards
 CACHE/<kind>/.new-<key>-<pid>/  an entry being made; renamed when it is whole
 CACHE/<kind>/.lock-<key>        held while an entry is made
+CACHE/.in-use                   locked by every process that uses entries, with all others; by who cleans, alone
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import hashlib
 import os
 import shutil
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +23,7 @@ from filelock import FileLock
 
 from lab.errors import HostError
 
+_IN_USE = ".in-use"
 _HOST_TROUBLE = {
     errno.ENOSPC: ("the disk is full", "free some space, or set KVMD_LAB_CACHE to a folder on another disk"),
     errno.EDQUOT: ("the disk quota is used up", "free some space, or set KVMD_LAB_CACHE to a folder elsewhere"),
@@ -67,11 +72,13 @@ class Cache:
     """The store below `root`."""
 
     def __init__(self, root: Path) -> None:
-        """`root` is made on first use."""
+        """`root` is made on first use. As long as this object lives, nobody cleans what it has used."""
         self.root = root
+        self._used = False
 
     def find(self, kind: str, key: str) -> Path | None:
         """Return a finished entry's folder, or None."""
+        self._use()
         entry = self.root / kind / key
         return entry if entry.is_dir() else None
 
@@ -103,12 +110,41 @@ class Cache:
 
     @contextmanager
     def lock(self, kind: str, key: str) -> Iterator[None]:
-        """Hold the lock of an entry; its file is removed by `prune`, not here, since removing it would be a race."""
+        """Hold the lock of an entry; its file stays, since removing it would be a race, until `alone`."""
         with host_trouble(f"locking {kind} in {self.root}"):
             (self.root / kind).mkdir(parents=True, exist_ok=True)
+            self._use()
+            (self.root / kind).mkdir(exist_ok=True)  # who cleaned just before may have found it empty
             lock = FileLock(self.root / kind / f".lock-{key}")
             lock.acquire()
         try:
             yield
         finally:
             lock.release()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the whole of a cache that is there, so that nobody else uses it; HostError: somebody does."""
+        with host_trouble(f"locking {self.root}"):
+            number = self._open_lock()
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(number)
+            raise HostError(f"{self.root} is in use", hint="wait for the end of the other kvmd-lab") from error
+        try:
+            yield
+        finally:
+            os.close(number)
+
+    def _open_lock(self) -> int:
+        return os.open(self.root / _IN_USE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+
+    def _use(self) -> None:
+        """Share the cache's lock; where it cannot be written, nobody cleans either."""
+        if not self._used and self.root.is_dir():
+            with contextlib.suppress(OSError):
+                number = self._open_lock()
+                weakref.finalize(self, os.close, number)
+                fcntl.flock(number, fcntl.LOCK_SH)
+                self._used = True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -90,19 +89,23 @@ def report(
 
 
 def clean(
-    everything: Annotated[bool, typer.Option("--all", help="Downloads and unpacked trees as well.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Downloads, unpacked trees and what was first seen of a tree as well.")
+    ] = False,
     dry_run: common.DryRun = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Remove what the cache can make again: kernels, work trees, disks, snapshots."""
-    from lab.cache import host_trouble
+    """Remove what the cache can make again: kernels, work trees, disks, snapshots. What is not the lab's stays."""
+    from lab import cleaning
     from lab.settings import Settings
 
-    cache = Settings.from_environment().cache
-    keep = set() if everything else {"tarballs", "trees", "source"}
-    for folder in sorted(cache.iterdir()) if cache.is_dir() else ():
-        if folder.name in keep:
-            continue
-        print(folder)  # noqa: T201
-        if not dry_run:
-            with host_trouble(f"removing {folder}"):
-                shutil.rmtree(folder) if folder.is_dir() else folder.unlink()
+    root = Settings.from_environment().cache
+    if dry_run or not root.is_dir():
+        found = list(cleaning.things(root, everything=everything))
+    else:
+        found = cleaning.remove(root, everything=everything)
+    sizes = [
+        f"{thing.size / 2**20:8.1f} MiB  {thing.path}" for thing in found if not thing.path.name.startswith(".lock-")
+    ]
+    total = f"{sum(thing.size for thing in found) / 2**20:8.1f} MiB  {'would go' if dry_run else 'removed'}"
+    common.say(found, as_json=as_json, text="\n".join([*sizes, total]))

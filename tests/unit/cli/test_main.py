@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from lab import errors
+from lab.cache import Cache
+from lab.cleaning import BROUGHT, MADE_AGAIN
 from lab.cli import app as application
 from tests.unit.build.toykernel import TOY_TREE, fake_tools, fragment
 from tests.unit.cli.calls import Call
@@ -230,7 +232,21 @@ def test_report_makes_a_page_json_or_lines_of_the_newest_run(call: Call, tmp_pat
 
 def test_clean_removes_what_can_be_made_again(call: Call) -> None:
     call("build", "--tree", TOY_TREE)
+    assert {path.name for path in call.cache.iterdir()} - {".in-use"} <= {*MADE_AGAIN, *BROUGHT}
     assert str(call.cache / "kernels") in call("clean", "--dry-run").stdout
     assert (call.cache / "kernels").is_dir()
-    assert call("clean").returncode == 0
+    assert "removed" in call("clean").stdout
     assert not (call.cache / "kernels").exists()
+    assert (call.cache / "first-use").is_dir()
+    assert call("clean", "--all").returncode == 0
+    assert {path.name for path in call.cache.iterdir()} == {".in-use"}
+
+
+def test_clean_is_refused_while_somebody_uses_the_cache(call: Call) -> None:
+    call("build", "--tree", TOY_TREE)
+    cache = Cache(call.cache)
+    assert cache.find("kernels", "none") is None
+    refused = call("clean")
+    assert refused.returncode == 8
+    assert "is in use" in refused.stderr
+    assert (call.cache / "kernels").is_dir()
