@@ -1,6 +1,6 @@
 """The lab on the other side: sent once for each state of its files, set up by its own launcher.
 
-CACHE/labs/DIGEST/      the lab's files          CACHE/objects/SHA256/      single files that went over
+CACHE/labs/DIGEST/      the lab's files          CACHE/objects/DIGEST/      single files that went over
 CACHE/venvs/DIGEST/     its Python packages      CACHE/sent-trees/DIGEST/   kernel trees
 CACHE/incoming/         what is being sent       CACHE/tmp/                 temporary files of what runs there
 

@@ -37,14 +37,15 @@ class FitFor(Request, frozen=True):
     spec: MachineSpec
 
 
-class Missing(Request, frozen=True):
-    """Which of these files (digests) are not there? Answer: their digests."""
+class FindFile(Request, frozen=True):
+    """Where is the file with this SHA-256 and this name? Answer: its path over there, or None."""
 
-    digests: tuple[str, ...]
+    digest: str
+    name: str
 
 
 class Take(Request, frozen=True):
-    """Move a file that was sent to its place, if it is what it should be. Answer: None."""
+    """Move a file that was sent to its place, if it is what it should be. Answer: its path over there."""
 
     sent: Path
     digest: str
@@ -195,7 +196,7 @@ class Drop(Request, frozen=True):
 Anything = (
     Hello
     | FitFor
-    | Missing
+    | FindFile
     | Take
     | FindKernel
     | BuildKernel

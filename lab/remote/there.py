@@ -123,11 +123,8 @@ class There:
                 found = file_digest(path)
             except OSError as error:
                 raise UsageError(f"{path} cannot be read ({error.strerror})", doing="sending it") from error
-            if self.link.ask(messages.Missing((found,)), list[str]):
-                sent = self._send(path)
-                self.link.ask(messages.Take(sent, found, path.name))
-            assert self._place is not None
-            self._known[path] = Path(self._place.cache, "objects", found, path.name)
+            there = self.link.ask(messages.FindFile(found, path.name), Path | None)
+            self._known[path] = there or self.link.ask(messages.Take(self._send(path), found, path.name), Path)
         return self._known[path]
 
     def _send(self, path: Path) -> Path:

@@ -12,6 +12,7 @@ import msgspec
 
 from lab import build, image
 from lab.cache import Cache, file_digest, host_trouble
+from lab.cache import digest as combined
 from lab.errors import HostError, MachineError
 from lab.journal import Journal
 from lab.machine.host import LocalHost
@@ -49,7 +50,7 @@ class Works:
                 return self._kernel(request, journal)
             case m.BuildImage(cc, swap_mib):
                 return self._image(cc, swap_mib, journal)
-            case m.Missing() | m.Take() | m.HasTree() | m.Unpack():
+            case m.FindFile() | m.Take() | m.HasTree() | m.Unpack():
                 return self._file(request)
             case m.FitFor(spec):
                 return self._host.fit(spec)
@@ -88,15 +89,16 @@ class Works:
         made = image.build(self.settings, self._cache, journal, cc=cc, swap_mib=swap_mib)
         return m.Disks(made, _digests(made.root.parent, but=made.swap.name))
 
-    def _file(self, request: m.Missing | m.Take | m.HasTree | m.Unpack) -> Any:
+    def _file(self, request: m.FindFile | m.Take | m.HasTree | m.Unpack) -> Any:
         match request:
-            case m.Missing(digests):
-                return [one for one in digests if self._cache.find(OBJECTS, one) is None]
+            case m.FindFile(digest, name):
+                entry = self._cache.find(OBJECTS, _object(digest, name))
+                return None if entry is None else entry / name
             case m.HasTree(digest):
                 return self._cache.find(TREES, digest) is not None
             case m.Take(sent, digest, name):
                 _check(sent, file_digest(sent), digest)
-                self._cache.entry(OBJECTS, digest, lambda entry: _move(sent, entry / name))
+                return self._cache.entry(OBJECTS, _object(digest, name), lambda new: _move(sent, new / name)) / name
             case m.Unpack(sent, version, digest):
 
                 def fill(entry: Path) -> None:
@@ -148,6 +150,11 @@ def _check(sent: Path, found: str, wanted: str) -> None:
     if found != wanted:
         sent.unlink(missing_ok=True)
         raise HostError(f"what arrived is {found[:12]}, not {wanted[:12]}", doing=f"taking {sent.name}")
+
+
+def _object(digest: str, name: str) -> str:
+    """Return the key of a file that was sent: the same contents under another name are another file."""
+    return combined(digest, name)
 
 
 def _move(sent: Path, target: Path) -> None:

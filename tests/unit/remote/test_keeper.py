@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from lab.cache import file_digest
 from lab.errors import MachineError, SourceError
 from lab.remote import messages
 from lab.remote.frames import Decoder, Frame, Kind
@@ -160,7 +161,19 @@ def test_file_that_is_not_what_was_sent_is_refused_and_removed(talk: Talk, tmp_p
     failed = talk.ask(messages.Take(sent, "0" * 64, "whole"))
     assert "what arrived is" in failed.what
     assert not sent.exists()
-    assert messages.decode(talk.ask(messages.Missing(("0" * 64,))).value, list[str]) == ["0" * 64]
+    assert messages.decode(talk.ask(messages.FindFile("0" * 64, "whole")).value, Path | None) is None
+
+
+def test_file_is_found_under_the_name_that_it_has_today(talk: Talk, tmp_path: Path) -> None:
+    hello(talk)
+    for name in ("a.config", "b.config"):  # it was renamed between two builds
+        sent = tmp_path / "sent"
+        sent.write_bytes(b"CONFIG_SMP=y\n")
+        wanted = file_digest(sent)
+        assert messages.decode(talk.ask(messages.FindFile(wanted, name)).value, Path | None) is None
+        place = messages.decode(talk.ask(messages.Take(sent, wanted, name)).value, Path)
+        assert (place.name, place.read_bytes()) == (name, b"CONFIG_SMP=y\n")
+        assert messages.decode(talk.ask(messages.FindFile(wanted, name)).value, Path | None) == place
 
 
 def test_tarball_that_is_none_is_a_source_error_and_leaves_no_tree(talk: Talk, tmp_path: Path) -> None:
