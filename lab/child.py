@@ -46,7 +46,12 @@ class Child:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End it, and kill what it started. It is asked first, so that it can put its things away."""
+        """End it, and kill what it started. It is asked first, so that it can put its things away.
+
+        Once it is reaped its number may be another process's: a second call does nothing.
+        """
+        if self.child.returncode is not None:
+            return
         try:
             if not self.ended:
                 self.child.terminate()

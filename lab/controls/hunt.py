@@ -111,16 +111,16 @@ def hunt(controls: Sequence[Control], trials: Trials, tell: Callable[[Verdict], 
         tell(verdict)
 
     with ExitStack() as stack:
-        running: list[tuple[Control, Trial]] = []
+        running: list[tuple[Control, Trial, ExitStack]] = []
 
         def collect(room_for: int) -> None:
             while len(running) > room_for:
-                done = [pair for pair in running if pair[1].over]
-                for control, trial in done:
-                    running.remove((control, trial))
-                    seconds = trial.seconds
-                    seen = trial.seen()
-                    trial.__exit__(None, None, None)
+                done = [one for one in running if one[1].over]
+                for one in done:
+                    running.remove(one)
+                    control, trial, ending = one
+                    with ending:
+                        seconds, seen = trial.seconds, trial.seen()
                     note(control, *judge(control, seen, seconds))
                 if not done:
                     running[0][1].wait(_LOOK)
@@ -135,9 +135,9 @@ def hunt(controls: Sequence[Control], trials: Trials, tell: Callable[[Verdict], 
                 note(control, "error", 0.0, error.what)
                 continue
             collect(trials.workers - 1)
-            running.append(
-                (control, stack.enter_context(trials.start(control.id, [control.scenario], trials.deadline)))
-            )
+            ending = stack.enter_context(ExitStack())  # which ends it once: with its report, or with all others
+            trial = ending.enter_context(trials.start(control.id, [control.scenario], trials.deadline))
+            running.append((control, trial, ending))
         collect(0)
     return [verdicts[control.id] for control in controls]
 

@@ -17,19 +17,26 @@ def load(folder: Path) -> list[Event]:
     """Return the events of a run in the order of their times; UsageError: the folder holds no journal.
 
     The journals of a run's processes, which go into the run's own at its end, count already: a run may still go on, or
-    may have been killed. Of a run from before the journal kept the command line, `result.json` knows it.
+    may have been killed, also while they went there, when some events stand in both. Of a run from before the journal kept the command line, `result.json` knows it.
     """
     path = folder / "journal.jsonl"
     if not path.is_file():
         raise UsageError(f"{folder} holds no journal", hint="name the folder that `kvmd-lab run` printed")
     events = read(path)
+    known = {_mark(event) for event in events if "worker" in event}
     for part in sorted(folder.glob("gw*/journal.jsonl")):
-        events += [{**event, "worker": part.parent.name} for event in read(part)]
+        found = [{**event, "worker": part.parent.name} for event in read(part)]
+        events += [event for event in found if _mark(event) not in known]
     events.sort(key=lambda event: float(event["t"]))
     if not any(event["kind"] == "run" for event in events):
         repeat = _result(folder).get("repeat")
         events[:0] = [{"t": 0.0, "kind": "run", "repeat": repeat, "began": ""}] if repeat else []
     return events
+
+
+def _mark(event: Event) -> tuple[Any, ...]:
+    """Return what tells an event from the others of its process."""
+    return event["worker"], event["t"], event["kind"]
 
 
 def latest(runs: Path) -> Path:

@@ -75,10 +75,15 @@ def unpack(text: str) -> Task:
 
 
 def gather(run: Path, journal: Journal) -> None:
-    """Put the events of all processes into the run's journal, in the order of their times."""
+    """Put the events of all processes into the run's journal, in the order of their times.
+
+    Their own journals go when that is done. If it ends in the middle, some events stand in both.
+    """
     events: list[dict[str, Any]] = []
-    for path in sorted(run.glob("gw*/journal.jsonl")):
+    paths = sorted(run.glob("gw*/journal.jsonl"))
+    for path in paths:
         events += [{**event, "worker": path.parent.name} for event in read(path)]
-        path.unlink()
     for event in sorted(events, key=lambda event: float(event["t"])):
         journal.add(event)
+    for path in paths:
+        path.unlink()

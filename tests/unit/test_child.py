@@ -68,3 +68,11 @@ def test_one_that_is_deaf_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         has_begun(one)
     assert one.child.returncode == -9
     assert gone(str(tmp_path))
+
+
+def test_second_end_signals_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once it was reaped, its number may be another process's."""
+    with start("pass", tmp_path) as one:
+        one.wait(60.0)
+    monkeypatch.setattr("os.killpg", lambda number, _: pytest.fail(f"{number} was signalled"))
+    one.__exit__(None, None, None)

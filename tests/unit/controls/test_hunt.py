@@ -48,6 +48,7 @@ class Done(Trial):
     def __init__(self, report: Seen) -> None:
         self.report = report
         self.began = time.monotonic()
+        self.exits = 0
 
     @property
     def over(self) -> bool:
@@ -57,7 +58,7 @@ class Done(Trial):
         return self.report
 
     def __exit__(self, *_: object) -> None:
-        pass
+        self.exits += 1
 
 
 class Answers(Trials):
@@ -68,6 +69,7 @@ class Answers(Trials):
         self.workers = 2
         self.deadline = 50.0
         self.asked: list[tuple[str | None, list[str]]] = []
+        self.started: list[Done] = []
 
     def build(self, control: str | None) -> None:  # type: ignore[override]
         report = self.reports[control]
@@ -79,7 +81,8 @@ class Answers(Trials):
         self.asked.append((control, list(scenarios)))
         report = self.reports[control]
         assert isinstance(report, Seen)
-        return Done(report)
+        self.started.append(Done(report))
+        return self.started[-1]
 
 
 def test_every_control_gets_its_verdict_in_the_order_of_the_table() -> None:
@@ -99,6 +102,7 @@ def test_every_control_gets_its_verdict_in_the_order_of_the_table() -> None:
         ("missed", "survived"),
     ]
     assert {one.control for one in told} == {"caught", "broken", "missed"}
+    assert [one.exits for one in answers.started] == [1, 1, 1]
     text = printed(verdicts)
     assert "1 of 3 killed" in text
     assert "  missed: survived; passed with the defect in place" in text

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from lab.errors import HostError
 from lab.journal import Journal, read
+from lab.report import journals
 from lab.scenario import parallel
 from lab.scenario.subject import Subject
 
@@ -65,6 +68,23 @@ def test_journals_are_put_together_in_the_order_of_their_times(tmp_path: Path) -
     found = [(event["worker"], event["text"]) for event in read(tmp_path / "journal.jsonl")]
     assert found == [("gw0", "0"), ("gw1", "1"), ("gw0", "2"), ("gw1", "3")]
     assert list(tmp_path.glob("gw*/journal.jsonl")) == []
+
+
+def test_what_was_not_put_into_the_runs_journal_is_not_lost(tmp_path: Path) -> None:
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        with Journal(tmp_path / "gw0" / "journal.jsonl", start=journal.start) as other:
+            for number in range(4):
+                other.record("note", text=str(number))
+
+        def fill_the_disk(event: dict[str, Any]) -> None:
+            if event["text"] == "1":
+                raise HostError("the disk is full")
+
+        journal.listen(fill_the_disk)
+        with pytest.raises(HostError):
+            parallel.gather(tmp_path, journal)
+    assert [event["text"] for event in read(tmp_path / "journal.jsonl")] == ["0", "1"]
+    assert [event["text"] for event in journals.load(tmp_path)] == ["0", "1", "2", "3"]
 
 
 def test_processes_share_the_seed_and_an_error_in_one_gives_the_exit_code(pytester: pytest.Pytester) -> None:
