@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import time
 from pathlib import PurePosixPath
 from typing import TypeVar
 
@@ -198,13 +197,13 @@ class Agent(Task):
         self.request(Op.KILL, protocol.PAIR.pack(task, signal))
 
     def reap(self, task: int, deadline: float = REQUEST_SECONDS) -> int:
-        """Return a worker's wait status once it has died, and free its number."""
-        end = time.monotonic() + deadline
+        """Return a worker's wait status once it has died, and free its number; RefusedError: it goes on."""
+        end = self.line.deadline(deadline)
         while True:
             try:
                 return _word(self.request(Op.REAP, protocol.WORD.pack(task)))
             except RefusedError as refusal:
-                if refusal.status != _AGAIN or time.monotonic() > end:
+                if refusal.status != _AGAIN or end.passed():
                     raise
 
     def reboot(self, how: int = protocol.RESTART) -> None:

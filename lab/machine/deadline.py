@@ -77,6 +77,13 @@ class Deadline:
         longest = self._began + self.seconds * LONGEST
         return min(max(self._began + self.seconds + self._lost, self._looking), longest) - time.monotonic()
 
+    def passed(self) -> bool:
+        """Tell whether it has passed; for who asks something again and again, rather than waits."""
+        if self.left > 0:
+            self.note()
+            return False
+        return not self.extend()
+
     def note(self) -> None:
         """Open the books, once the wait has lasted a little."""
         if self._noted is None and time.monotonic() - self._began >= NOTE_SECONDS:

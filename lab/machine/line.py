@@ -119,11 +119,20 @@ class Line:
         """Send a request and return the data of its reply; errors as in Pending.result."""
         return self.submit(op, payload, task).result(deadline)
 
-    def receive(self) -> None:
-        """Take what has arrived, until there is no more; for the loop's thread."""
-        with contextlib.suppress(BlockingIOError, ConnectionError):
+    def deadline(self, seconds: float) -> Deadline:
+        """Return a deadline in the guest's own time, which begins now."""
+        return self._watch.deadline(seconds)
+
+    def receive(self) -> bool:
+        """Take what has arrived, until there is no more, and tell whether more may come; for the loop's thread."""
+        try:
             while data := self._end.recv(65536):
                 self._take(self._decoder.feed(data))
+        except BlockingIOError:
+            return True
+        except ConnectionError:
+            pass
+        return False
 
     def reset(self, why: str) -> None:
         """Forget everything that is under way, half a frame included; for the loop's thread."""

@@ -83,7 +83,7 @@ class Session:
         qemu = self._qemu
         qemu.near["console"].setblocking(False)
         self._read(qemu.near["console"], self._read_console)
-        self._read(qemu.near["agent"], self.line.receive)
+        self._read(qemu.near["agent"], self._read_agent)
         self._read(qemu.words, self._read_words)
         self._read(qemu.gone, self._ended)
 
@@ -141,7 +141,7 @@ class Session:
             self._qemu.near["agent"].close()
             self._qemu.near["agent"] = near
             self.line.use(near)
-            self._read(near, self.line.receive)
+            self._read(near, self._read_agent)
 
         loop().call(take)
 
@@ -160,9 +160,7 @@ class Session:
             self.qmp.execute("quit")
         end = self.watch.deadline(END_SECONDS)
         while not self._gone.wait(max(0.0, min(end.left, HEARTBEAT))):
-            if end.left > 0:
-                end.note()
-            elif not end.extend():
+            if end.passed():
                 seen = [*self.words(), *self._qemu.threads()]
                 raise MachineError(f"QEMU does not end within {end}", doing="quitting QEMU", seen=seen)
         return self._qemu
@@ -192,6 +190,10 @@ class Session:
                 self.console.feed(data)
             else:
                 loop().events.remove_reader(self._qemu.near["console"])
+
+    def _read_agent(self) -> None:
+        if not self.line.receive():  # or the loop would call us for its end, again and again
+            loop().events.remove_reader(self._qemu.near["agent"])
 
     def _read_words(self) -> None:
         with contextlib.suppress(BlockingIOError):

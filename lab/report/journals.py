@@ -17,7 +17,8 @@ def load(folder: Path) -> list[Event]:
     """Return the events of a run in the order of their times; UsageError: the folder holds no journal.
 
     The journals of a run's processes, which go into the run's own at its end, count already: a run may still go on, or
-    may have been killed, also while they went there, when some events stand in both. Of a run from before the journal kept the command line, `result.json` knows it.
+    may have been killed, also while they went there, when some events stand in both. Of a run from before the journal
+    kept the command line, `result.json` knows it.
     """
     path = folder / "journal.jsonl"
     if not path.is_file():

@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import TypeVar
 
+from lab.errors import AgentError
 from lab.machine import protocol
 from lab.machine.line import Pending, RefusedError
 from lab.machine.machine import Machine
@@ -22,6 +23,7 @@ from lab.scenario.kvmd import Attachment, Kvmd, KvmdStats
 T = TypeVar("T")
 
 GATE = "/tmp/gate"
+GATE_SECONDS = 30.0
 REGIONS = 4  # of each round in a rush
 ONE_THREAD = "kvmd=1,1"  # the kernel's word for a pool of one thread, which all attachments share
 EAGER = -20  # of a worker that runs before kvmd's threads do, whenever both could
@@ -50,14 +52,18 @@ def rush(machine: Machine, owners: Sequence[Attachment], rounds: int, seed: int)
     """Begin rounds of REGIONS small regions each on all attachments at the same moment; `rounds_done` waits for one.
 
     All processes are there, behind a gate, before the first one starts. The gate is a named pipe: whoever opens it to
-    write waits for a reader, and the agent is the reader that lets all of them in.
+    write waits for a reader, and the agent is the reader that lets all of them in. AgentError: not all came in time.
     """
     at_gate, begun = [], []
     for number, owner in enumerate(owners):
         worker = owner.kvmd.worker
         at_gate.append(worker.submit(Op.WRITE_FILE, protocol.PAIR.pack(0, 0) + GATE.encode() + b"\0"))
         begun.append(worker.kvmd_rounds(rounds, PAGE_SIZE, seed + number, regions=REGIONS, handle=owner.handle))
+    end = machine.agent.line.deadline(GATE_SECONDS)
     while not all(pending.done for pending in at_gate):
+        if end.passed():
+            waiting = sum(not pending.done for pending in at_gate)
+            raise AgentError(f"{waiting} of {len(at_gate)} did not get through within {end}", doing="opening the gate")
         with suppress(RefusedError):  # there is nothing to read
             machine.agent.request(Op.READ_FILE, protocol.PAIR.pack(0, 1) + GATE.encode())
     for pending in at_gate:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from lab.errors import GuestFault, MachineError
 from lab.journal import Journal
 from lab.machine import frames, protocol
@@ -63,7 +61,7 @@ def _report(agent: Agent) -> list[str]:
 
 def _grow_old(agent: Agent, begin: int) -> None:
     """Wait until all that was allocated before a moment, in ticks, is old enough."""
-    end = time.monotonic() + SCAN_SECONDS
+    end = agent.line.deadline(SCAN_SECONDS)
     while (agent.time().ticks - begin) & 0xFFFFFFFF < _AGE_TICKS:
-        if time.monotonic() > end:
+        if end.passed():
             raise MachineError("the guest's clock hardly runs", doing="looking for leaks")

@@ -9,7 +9,6 @@ restored snapshot, and prints that.
 from __future__ import annotations
 
 import threading
-import time
 from typing import Any
 
 import pytest
@@ -268,11 +267,11 @@ class Game(RuleBasedStateMachine):
 def idle(machine: Machine, seconds: float) -> None:
     """Let guest time pass. A machine that skips idle time has it pass many times faster than the host's."""
     begin = machine.agent.time().ticks
-    end = time.monotonic() + _PASS_SECONDS
+    end = machine.agent.line.deadline(_PASS_SECONDS)
     pause = threading.Event()
     while (machine.agent.time().ticks - begin) & 0xFFFFFFFF < seconds * _TICKS:
         pause.wait(_LOOK_AGAIN_SECONDS)
-        if time.monotonic() > end:
+        if end.passed():
             raise MachineError("the guest's clock hardly runs", doing=f"waiting for {seconds:g} s of the guest")
 
 

@@ -6,24 +6,32 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from lab.errors import LabError
+from lab.errors import MachineError, SubjectError
 from lab.journal import Journal
 from lab.machine.machine import Machine
+from lab.machine.spec import MachineState
 
 PERIOD = 0.05  # seconds of the host; a round trip takes less than one millisecond of it
 
 
 @contextmanager
 def sampled(machine: Machine, journal: Journal, *, wanted: bool) -> Iterator[None]:
-    """Record a sample at the beginning and the end, and between them every PERIOD seconds if that is `wanted`."""
+    """Record a sample at the beginning and the end, and between them every PERIOD seconds if that is `wanted`.
+
+    While the machine is stopped there is none. What goes wrong on the host is raised at the end.
+    """
     done = threading.Event()
+    trouble: list[Exception] = []
 
     def keep_sampling() -> None:
-        while not done.wait(PERIOD):
+        while not (trouble or done.wait(PERIOD)):
             try:
                 sample(machine, journal)
-            except LabError:
-                return  # the machine died; whoever waits for it hears of it
+            except (MachineError, SubjectError):
+                if machine.state not in (MachineState.RUNNING, MachineState.STOPPED):
+                    return  # whoever waits for it hears of it
+            except Exception as error:  # noqa: BLE001 - goes to the thread that waits for us
+                trouble.append(error)
 
     thread = threading.Thread(target=keep_sampling, name="sampler", daemon=True)
     sample(machine, journal)
@@ -35,6 +43,8 @@ def sampled(machine: Machine, journal: Journal, *, wanted: bool) -> Iterator[Non
         done.set()
         if wanted:
             thread.join()
+    if trouble:
+        raise trouble[0]
     sample(machine, journal)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import time
 from collections.abc import Iterator
 
 import msgspec
@@ -63,8 +62,8 @@ def loader(machine: Machine, module: bytes) -> Worker:
 
 def _threads_left(worker: Worker) -> list[str]:
     """What is there of kvmd's threads, as soon as process 1 has taken note of the last one's end."""
-    deadline = time.monotonic() + 10
-    while (threads := Kvmd(worker).threads()) and time.monotonic() < deadline:
+    end = worker.line.deadline(10.0)
+    while (threads := Kvmd(worker).threads()) and not end.passed():
         pass
     return threads
 

@@ -17,6 +17,7 @@ import pytest
 
 from lab.errors import MachineError
 from lab.machine import qemu
+from lab.machine.line import Line
 from lab.machine.machine import Machine, Setup
 from lab.machine.protocol import Op
 from lab.machine.qemu import LocalQemu
@@ -141,6 +142,26 @@ def test_qemu_killed_in_the_middle_of_a_request_is_told_at_once(setup: Callable[
         os.kill(machine.pid, signal.SIGKILL)
         with pytest.raises(MachineError, match="QEMU was killed by SIGKILL"):
             pending.result(deadline=600)
+
+
+def test_nothing_asks_for_the_lines_of_a_qemu_that_is_gone(
+    setup: Callable[..., Setup], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    receive = Line.receive
+
+    def counted(line: Line) -> bool:
+        asked.append(1)
+        return receive(line)
+
+    monkeypatch.setattr(Line, "receive", counted)
+    with Machine.restored(**setup()) as machine:
+        os.kill(machine.pid, signal.SIGKILL)
+        with pytest.raises(MachineError, match="QEMU was killed by SIGKILL"):
+            machine.qmp("query-status")
+        asked.clear()
+        threading.Event().wait(0.2)
+        assert len(asked) <= 1  # the end itself
 
 
 def test_qemu_killed_is_told_by_the_next_qmp_command(setup: Callable[..., Setup]) -> None:

@@ -250,3 +250,15 @@ def test_quit_that_does_not_end_tells_what_the_threads_do(monkeypatch: pytest.Mo
         hung.kill()
     assert caught.value.seen[0] == "its last words"
     assert [line.split()[:2] for line in caught.value.seen[1:]] == [["sleep", "T"]]
+
+
+def test_who_asks_again_and_again_hears_when_it_has_passed(host: Host) -> None:
+    deadline = Deadline(10.0, host.read)
+    assert not deadline.passed()
+    host.go(0.2)
+    assert not deadline.passed()
+    host.go(8.0, share=0.5)
+    host.go(4.0, idle=True)
+    assert not deadline.passed()  # 4 s of these were others'
+    host.go(4.0, idle=True)
+    assert deadline.passed()

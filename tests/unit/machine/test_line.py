@@ -9,6 +9,7 @@ from lab.errors import AgentError, GuestFault, MachineError
 from lab.journal import Journal
 from lab.machine import frames, protocol
 from lab.machine.agent import Agent, AgentStats, GuestTime, SysInfo
+from lab.machine.deadline import Deadline
 from lab.machine.frames import Decoder, Frame
 from lab.machine.line import Line, RefusedError
 from lab.machine.loop import loop
@@ -295,3 +296,29 @@ def test_journal_tells_which_ioctl_a_request_was(op: Op, command: int | None, pe
     peer.journal.listen(heard.append)
     peer.line.request(op, protocol.PAIR.pack(0x4B06, 7), task=1)
     assert [(event["op"], event.get("command")) for event in heard] == [(op.name, command)]
+
+
+def test_end_of_the_line_is_told_to_whoever_reads(peer: Peer) -> None:
+    """Or the loop would call for it again and again."""
+    loop().call(loop().events.remove_reader, peer.near)
+    assert loop().call(peer.line.receive)
+    loop().call(loop().events.remove_reader, peer.far)
+    peer.far.shutdown(socket.SHUT_RDWR)
+    assert not loop().call(peer.line.receive)
+
+
+def test_worker_that_does_not_end_is_waited_for_in_the_guests_own_time(
+    peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+
+    def deadline(seconds: float) -> Deadline:
+        asked.append(seconds)
+        return Deadline(0.05)
+
+    monkeypatch.setattr(peer.watch, "deadline", deadline)
+    peer.answer = lambda frame: [reply(frame, -11)]
+    with pytest.raises(RefusedError, match="EAGAIN"):
+        Agent(peer.line).reap(3, deadline=600.0)
+    assert asked[0] == 600.0
+    assert len(peer.heard) > 1
