@@ -6,11 +6,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
 
+from lab.errors import UsageError
 from lab.journal import Journal
 from lab.scenario.subject import Subject
 from lab.settings import Settings
@@ -88,6 +89,20 @@ def bench(
         settings = Settings.from_environment().at(host, accept_new_key=new_key)
         with Workbench(of, settings, journal, run) as opened:
             yield opened
+
+
+@contextmanager
+def result_file(path: Path | None) -> Iterator[IO[bytes] | None]:
+    """Open a file for what will take long to find, and leave what is in it; UsageError: it cannot be written."""
+    if path is None:
+        yield None
+        return
+    try:
+        file = path.open("ab")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written ({error.strerror})") from error
+    with file:
+        yield file
 
 
 def say(value: Any, *, as_json: bool, text: str = "") -> None:

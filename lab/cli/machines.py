@@ -178,10 +178,11 @@ def bench(
     """Measure what the lab costs: build, boot, restore, round trips, the kvmd scenario. Medians, in one run."""
     from lab.report.bench import measure, table
 
-    with common.bench(common.subject(name, tree, cc=cc), quiet=True) as opened:
+    with common.result_file(output) as written, common.bench(common.subject(name, tree, cc=cc), quiet=True) as opened:
         figures = measure(opened, cpus=cpus, only=figure or (), tell=lambda line: print(line, file=sys.stderr))  # noqa: T201
-        if output is not None:
+        if written is not None:
             import msgspec
 
-            output.write_bytes(msgspec.json.format(msgspec.json.encode(figures)))
+            written.truncate(0)
+            written.write(msgspec.json.format(msgspec.json.encode(figures)))
         common.say(figures, as_json=as_json, text=table(figures))

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from lab.errors import SourceError
 from lab.source.catalogue import Shape
 
 KEPT_ARCHITECTURES = {"i386", "x86"}
@@ -35,8 +36,19 @@ def needed(folder: str, name: str) -> bool:
 def copy_tree(source: Path, target: Path, shape: Shape | None = None) -> None:
     """Copy `source` to the new folder `target`: files by value with their modes, links as links, times not kept.
 
-    What counts for the shape is copied, or if it says nothing of that, what `needed` tells.
+    What counts for the shape is copied, or if it says nothing of that, what `needed` tells. SourceError: a file of the
+    source cannot be read. OSError: the target cannot be written.
     """
+    try:
+        _copy(source, target, shape)
+    except PermissionError as error:
+        said = f"{error.filename or ''} {error.strerror}".strip()
+        if str(source) in said and str(target) not in said:
+            raise SourceError(f"a file of the tree cannot be read ({said})", doing=f"copying {source}") from error
+        raise
+
+
+def _copy(source: Path, target: Path, shape: Shape | None) -> None:
     if shape is not None and shape.needed:
         with ThreadPoolExecutor(_THREADS) as pool:
             for _ in pool.map(lambda pair: shutil.copy(*pair), list(_lay_out(source, target, shape)), chunksize=64):
@@ -68,7 +80,7 @@ def _copy_whole(paths: list[Path], target: Path) -> None:
     if done.returncode != 0:
         last = done.stderr.strip().rpartition("\n")[2]
         number = next((number for number, text in _TROUBLE.items() if text in last), errno.EIO)
-        raise OSError(number, last, str(target))
+        raise OSError(number, last)
 
 
 def _lay_out(source: Path, target: Path, shape: Shape) -> Iterator[tuple[str, str]]:

@@ -221,10 +221,16 @@ def _quantiles(name: str, values: list[float]) -> Iterator[Figure]:
 
 
 def measure(bench: Workbench, *, cpus: int, only: Sequence[str], tell: Tell) -> list[Figure]:
-    """Measure all figures, or those whose group is named in `only`: build_cold, build_warm, boot, ..."""
+    """Measure all figures, or those whose group is named in `only`: build_cold, build_warm, boot, ...
+
+    UsageError: there is no such group; nothing has been measured then.
+    """
     found = _Bench(bench, cpus)
     quick = (found.build_warm, found.boot, found.restore, found.round_trip, found.cost, found.regions)
     groups = {group.__name__: group for group in (*quick, found.build_cold)}
+    unknown = sorted(set(only) - set(groups))
+    if unknown:
+        raise UsageError(f"there are no figures {', '.join(unknown)}", hint=f"--only takes {', '.join(groups)}")
     figures = []
     for name in only or groups:
         tell(f"measuring {name} ...")

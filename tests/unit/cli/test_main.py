@@ -230,6 +230,16 @@ def test_report_makes_a_page_json_or_lines_of_the_newest_run(call: Call, tmp_pat
     assert call("report", "--output", tmp_path / "no" / "there.html").returncode == 2
 
 
+def test_bench_says_at_once_what_it_cannot_measure_and_where_it_cannot_write(call: Call, tmp_path: Path) -> None:
+    unknown = call("bench", "--only", "bogus", "--tree", TOY_TREE)
+    assert unknown.returncode == 2
+    assert "--only takes build_warm, boot, " in unknown.stderr
+    for output in (tmp_path / "no" / "figures.json", tmp_path):
+        refused = call("bench", "--output", output, "--tree", TOY_TREE)
+        assert refused.returncode == 2
+        assert f"{output} cannot be written" in refused.stderr
+
+
 def test_clean_removes_what_can_be_made_again(call: Call) -> None:
     call("build", "--tree", TOY_TREE)
     assert {path.name for path in call.cache.iterdir()} - {".in-use"} <= {*MADE_AGAIN, *BROUGHT}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.errors import HostError, PortError
+from lab.errors import HostError, PortError, SourceError
 from lab.journal import Journal
 from lab.port import load, port
 from lab.port.copy import copy_tree
@@ -73,6 +73,30 @@ def test_port_into_the_tree_itself_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PortError, match="lies inside the tree"):
         port(pristine, tmp_path / "tree" / "ported", load(TOY_LEDGER), (), Journal())
     assert texts(tmp_path / "tree") == texts(TOY_TREE)
+
+
+def test_file_of_the_tree_that_cannot_be_read_is_no_fault_of_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cp = tmp_path / "bin" / "cp"
+    cp.parent.mkdir()
+    said = f"cp: cannot open '{TOY_TREE}/Makefile' for reading: {os.strerror(errno.EACCES)}"
+    cp.write_text(f'#!/bin/sh\necho "{said}" >&2\nexit 1\n')
+    cp.chmod(0o755)
+    monkeypatch.setenv("PATH", str(cp.parent))
+    with pytest.raises(SourceError, match="Makefile' for reading"):
+        copy_tree(TOY_TREE, tmp_path / "copy")
+
+
+def test_file_that_a_shape_needs_and_that_cannot_be_read_is_no_fault_of_the_cache(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: str, _: str) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+    monkeypatch.setattr(shutil, "copy", refuse)
+    with pytest.raises(SourceError, match="Makefile Permission denied"):
+        copy_tree(tree, tmp_path / "copy", Shape("all", (), (), needed=("none",), always=("Make*",)))
 
 
 @pytest.mark.parametrize(
