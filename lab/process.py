@@ -22,7 +22,7 @@ from lab.journal import Journal
 from lab.tools import advice
 
 HEARTBEAT = 0.2  # seconds
-CORES = os.sched_getaffinity(0)  # before a process of several settles on one of them
+CORES = os.sched_getaffinity(0)  # that may be used; before a process of several settles on one of them
 LineWatch = Callable[[str], None]
 
 _SYSTEM_FOLDERS = "/usr/sbin:/sbin"  # not in the PATH of Debian's ordinary users

@@ -11,6 +11,7 @@ import msgspec
 import platformdirs
 
 from lab.errors import UsageError
+from lab.process import CORES
 
 DEFAULT_MIRRORS = ("https://cdn.kernel.org/pub/linux/kernel", "https://mirrors.edge.kernel.org/pub/linux/kernel")
 
@@ -60,7 +61,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             mirrors=tuple(mirror.rstrip("/") for mirror in mirrors) or DEFAULT_MIRRORS,
             cc=environment.get("KVMD_LAB_CC") or "gcc",
             qemu=environment.get("KVMD_LAB_QEMU") or "qemu-system-i386",
-            jobs=int(jobs) if jobs else (os.cpu_count() or 1) + 1,
+            jobs=int(jobs) if jobs else len(CORES) + 1,
             patience=float(patience) if patience else math.inf,
             host=environment.get("KVMD_LAB_HOST") or None,
         )

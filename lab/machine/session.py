@@ -9,6 +9,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -166,14 +167,18 @@ class Session:
         return self._qemu
 
     def close(self) -> None:
-        """Kill QEMU if it still runs, and let everything go; may be called twice."""
+        """Kill QEMU if it still runs, and let everything go; may be called twice.
+
+        LabError: it could not be killed, such as one on another host that does not answer; all else is let go.
+        """
         if not self._closed:
             self._closed = True
-            if not self._gone.is_set():
-                self._qemu.kill()
-                self._gone.wait(KILLED_SECONDS)
-            loop().call(self._let_go)
-            self._qemu.close()
+            with ExitStack() as last:
+                last.callback(self._qemu.close)
+                last.callback(loop().call, self._let_go)
+                if not self._gone.is_set():
+                    self._qemu.kill()
+                    self._gone.wait(KILLED_SECONDS)
 
     def _let_go(self) -> None:
         events = loop().events

@@ -116,7 +116,7 @@ class RemoteQemu:
         self._link.ask(messages.Save(self._number, made_of))
 
     def kill(self) -> None:
-        """Kill it, and let its disks go."""
+        """Kill it, and let its disks go. RemoteError: its keeper does not answer; LabError: the keeper's own."""
         if not self._dropped:
             self._dropped = True
             with contextlib.suppress(LinkLostError):
@@ -126,9 +126,11 @@ class RemoteQemu:
         """Let everything go."""
         if self._closed:
             return
-        self.kill()
-        self._link.detach(self._number)
-        self._closed = True
-        for end in (*self.near.values(), *self._ways.values(), self._words, self._said):
-            end.close()
-        os.close(self._gone)
+        try:
+            self.kill()
+        finally:
+            self._link.detach(self._number)
+            self._closed = True
+            for end in (*self.near.values(), *self._ways.values(), self._words, self._said):
+                end.close()
+            os.close(self._gone)

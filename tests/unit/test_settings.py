@@ -70,3 +70,8 @@ def test_host_of_the_command_line_goes_before_that_of_the_environment(tmp_path: 
     assert settings.at("ssh://two", accept_new_key=True).host == "ssh://two"
     assert settings.at("ssh://two", accept_new_key=True).accept_new_host_key
     assert settings.at(None) == settings
+
+
+def test_make_gets_the_processors_that_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.settings.CORES", {3, 5, 7})
+    assert Settings.from_environment({}).jobs == 4
