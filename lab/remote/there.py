@@ -30,6 +30,7 @@ from lab.source.packing import packed
 
 BUILD_SECONDS = 7200.0
 KEEPER = "lab.remote.keeper"
+LARGE = 1 << 20  # bytes; on a slow line a larger file takes longer than a word may take, and words wait behind it
 
 
 class There:
@@ -44,6 +45,7 @@ class There:
         self._cache = Cache(settings.cache)
         self._known: dict[Path, Path] = {}
         self._connection: Connection | None = None
+        self._aside: Connection | None = None
         self._link: Link | None = None
         self._place: Place | None = None
 
@@ -66,9 +68,10 @@ class There:
         """End the keeper and the connection."""
         if self._link is not None:
             self._link.close()
-        if self._connection is not None:
-            self._connection.close()
-        self._link = self._connection = None
+        for connection in (self._aside, self._connection):
+            if connection is not None:
+                connection.close()
+        self._link = self._connection = self._aside = None
 
     def kernel(self, plan: Plan, journal: Journal) -> Kernel:
         """Return a kernel that was built there; its files come here once."""
@@ -127,25 +130,32 @@ class There:
             self._known[path] = there or self.link.ask(messages.Take(self._send(path), found, path.name), Path)
         return self._known[path]
 
-    def _send(self, path: Path) -> Path:
+    def _way(self, size: int) -> Connection:
+        """Return the connection for a file: what is large has one of its own, and holds up no word."""
         assert self._connection is not None
+        if size < LARGE:
+            return self._connection
+        if self._aside is None:
+            self._aside = connect(self._address)
+        return self._aside
+
+    def _send(self, path: Path) -> Path:
         assert self._place is not None
         sent = self._place.incoming(path.name)
         with path.open("rb") as file:
-            self._connection.put(file, sent)
+            self._way(path.stat().st_size).put(file, sent)
         return Path(sent)
 
     def _send_tree(self, tree: Tree, journal: Journal) -> None:
         if self.link.ask(messages.HasTree(tree.digest), bool):
             return
-        assert self._connection is not None
         assert self._place is not None
         with (
             journal.stage("send", f"{tree.version} to {self.link.where}"),
             packed(tree, self._settings.cache) as tarball,
         ):
             sent = self._place.incoming("tree.tar.gz")
-            self._connection.put(tarball, sent)
+            self._way(LARGE).put(tarball, sent)
             self.link.ask(messages.Unpack(Path(sent), tree.version, tree.digest), seconds=BUILD_SECONDS)
 
     def _fetch(
@@ -160,10 +170,10 @@ class There:
         """Return an entry of the cache here with the files of one over there."""
 
         def fill(entry: Path) -> None:
-            assert self._connection is not None
+            way = self._way(LARGE)
             with journal.stage("fetch", f"{kind} {key[:12]} from {self.link.where}"):
                 for name, wanted in files.items():
-                    self._connection.get(str(there / name), entry / name)
+                    way.get(str(there / name), entry / name)
                     if file_digest(entry / name) != wanted:
                         raise RemoteError("it arrived damaged", doing=f"fetching {name} from {self.link.where}")
             if blank is not None:

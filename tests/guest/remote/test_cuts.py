@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,10 +21,11 @@ from lab.machine.host import Host
 from lab.machine.machine import Machine, Setup
 from lab.machine.protocol import Op
 from lab.remote.errors import LinkLostError
+from lab.remote.messages import Hello
 from lab.remote.there import There
 from lab.settings import Settings
 from tests.guest.remote.conftest import SILENCE
-from tests.guest.remote.relay import Relay
+from tests.guest.remote.relay import Relay, SlowRelay
 from tests.guest.remote.server import SECONDS, Server, kill
 
 NEVER = 30.0
@@ -83,6 +85,24 @@ def test_wire_that_brings_nothing_any_more_is_noticed_on_both_sides(
                 pending.result(NEVER)
             assert client.settled() == []
         there.close()
+
+
+def test_large_file_on_a_slow_line_is_not_taken_for_silence(client: Server, settings: Settings, tmp_path: Path) -> None:
+    """Sending it takes longer than either side waits for a word; the words go beside it."""
+    large = tmp_path / "large"
+    large.write_bytes(os.urandom(6 << 20))
+    with SlowRelay(client.port, 1 << 20) as relay:
+        client.know(client.host_key, relay.port)
+        through = msgspec.structs.replace(settings, host=client.address.replace(str(client.port), str(relay.port)))
+        with closing(There(through, Journal(), 1.0)) as there:
+            keeper = there.link.pid
+            place = there.place(large)
+            assert there.link.lost is None
+            assert there.link.ask(Hello("qemu-system-i386", 1.0), int) == keeper
+            assert place.stat().st_size == large.stat().st_size
+        assert relay.connections == 2
+    assert client.settled() == []
+    shutil.rmtree(place.parent)
 
 
 def test_killed_keeper_takes_its_qemu_with_it(setup: Callable[..., Setup], own: There, client: Server) -> None:
