@@ -10,7 +10,8 @@ A scenario that makes no sense on some kernels says so, with the reason:
 
     @pytest.mark.kernels("<2.5", reason="today's kernels have no such thing")
 
-A SubjectError is a FAIL wherever it is raised; an InfraError is an ERROR.
+A SubjectError is a FAIL wherever it is raised; an InfraError is an ERROR. What the host or the user did is shown as its
+message and where it was raised; pytest's --full-trace shows the lab's code as well, and the journal has it in any case.
 """
 
 from __future__ import annotations
@@ -123,6 +124,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show what the kernel did as FAIL, what the host did as ERROR, and record the outcome."""
     report = yield
+    trace = report.longreprtext
     item.stash[_FAILED] = item.stash.get(_FAILED, False) or report.failed
     if call.excinfo is not None and report.failed:
         error = call.excinfo.value
@@ -133,6 +135,8 @@ def pytest_runtest_makereport(
             report.when = "setup"
         if isinstance(error, LabError):
             vars(report)["lab_error"] = [error.exit_code, str(error)]  # goes with it from one process to another
+        if isinstance(error, InfraError | UsageError) and not item.config.getoption("fulltrace"):
+            report.longrepr = call.excinfo.getrepr(style="short", chain=False, tbfilter=_last_line)
     if JOURNAL in item.config.stash:
         broken = _failed_assert(report, call.excinfo.value) if call.excinfo is not None else {}
         if broken:
@@ -144,13 +148,17 @@ def pytest_runtest_makereport(
             phase=call.when,
             outcome=report.outcome,
             seconds=call.duration,
-            **why(report),
+            **why(report, trace),
         )
     return report
 
 
-def why(report: pytest.TestReport) -> dict[str, str]:
-    """Return what the journal keeps beside an outcome: FAIL or ERROR, the reason, where it was; nothing of a pass."""
+def _last_line(found: pytest.ExceptionInfo[BaseException]) -> Any:
+    return found.traceback[-1:]
+
+
+def why(report: pytest.TestReport, trace: str = "") -> dict[str, str]:
+    """Return what the journal keeps beside an outcome: FAIL or ERROR, the reason, the trace; nothing of a pass."""
     if report.skipped:
         place = report.longrepr if isinstance(report.longrepr, tuple) else ("", 0, "")
         return {"verdict": "skipped", "why": getattr(report, "wasxfail", "") or str(place[2]).removeprefix("Skipped: ")}
@@ -158,7 +166,7 @@ def why(report: pytest.TestReport) -> dict[str, str]:
         return {}
     found, crash = failure(report), getattr(report.longrepr, "reprcrash", None)
     reason = found.text if found else crash.message if crash else report.longreprtext
-    return {"verdict": "failed" if report.when == "call" else "error", "why": reason, "trace": report.longreprtext}
+    return {"verdict": "failed" if report.when == "call" else "error", "why": reason, "trace": trace}
 
 
 def _failed_assert(report: pytest.TestReport, error: BaseException) -> dict[str, str]:

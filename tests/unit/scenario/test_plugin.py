@@ -179,8 +179,11 @@ def journal(lab_journal): ...
 def test_fault():
     raise GuestFault("an oops", seen=["its line"])
 
-def test_host():
+def deep():
     raise InfraError("no disk")
+
+def test_host():
+    deep()
 
 def test_assert():
     assert 1 + 1 == 3, "sum"
@@ -207,6 +210,18 @@ def test_journal_tells_why_a_test_did_not_pass(suite: pytest.Pytester) -> None:
         ("skipped", "known"),
     ]
     assert ['raise GuestFault("an oops"' in event.get("trace", "") for event in ended] == [True, *[False] * 4]
+
+
+def test_error_of_the_host_is_its_message_and_not_the_labs_code(suite: pytest.Pytester) -> None:
+    suite.makepyfile(REASONS)
+    said = suite.runpytest("--run-folder=here").stdout
+    said.fnmatch_lines(["E*InfraError: no disk", "ERROR *test_host*"])
+    said.no_fnmatch_line("*deep()*")
+    said.fnmatch_lines(['>*raise GuestFault("an oops"*'])
+    events = read(suite.path / "here/journal.jsonl")
+    (trace,) = [event["trace"] for event in events if event.get("why") == "no disk"]
+    assert 'raise InfraError("no disk")' in trace
+    suite.runpytest("--full-trace").stdout.fnmatch_lines(["*deep()*"])
 
 
 def test_assert_that_does_not_hold_is_a_check_with_its_place(suite: pytest.Pytester) -> None:
