@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from tests.unit.build.toykernel import TOY_TREE, fake_tools, fragment
 from tests.unit.cli.calls import Call
 from tests.unit.report import runs
 
+README = Path(__file__).parents[3] / "README.md"
 EXIT_CODES = {
     errors.UsageError: 2,
     errors.SourceError: 3,
@@ -71,23 +73,12 @@ def test_unknown_command_is_usage(call: Call) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_help_names_every_sub_command(call: Call) -> None:
+def test_help_and_readme_name_every_sub_command(call: Call) -> None:
+    commands = {each.name or getattr(each.callback, "__name__", "") for each in application.app.registered_commands}
     said = call("--help").stdout
-    for name in (
-        "kernels",
-        "doctor",
-        "fetch",
-        "port",
-        "build",
-        "image",
-        "boot",
-        "shell",
-        "run",
-        "demo",
-        "bench",
-        "clean",
-    ):
-        assert name in said
+    assert {name for name in commands if re.search(rf"│ {name} ", said)} == commands >= {"run", "demo", "clean"}
+    (listed,) = re.findall(r"sub-command too: `\./kvmd-lab ([^`]+)`", README.read_text().replace("\n", " "))
+    assert set(listed.split(" | ")) == commands
 
 
 def test_kernels_lists_the_releases(call: Call) -> None:
