@@ -13,7 +13,7 @@
 #include "kvmd_int.h"
 
 #define KVMD_PATTERN_WINDOW	(64 * 1024)	/* most that is mapped at a time */
-#define WORDS_PER_PAGE	(PAGE_SIZE / sizeof(kvmdctl_u32))
+#define WORDS_PER_PAGE	((int) (PAGE_SIZE / sizeof(kvmdctl_u32)))
 
 /* Four words a turn: under an emulator the loop's own instructions would cost more than the words. */
 static void kvmd_fill_page(kvmdctl_u32 *words, kvmdctl_u32 value)

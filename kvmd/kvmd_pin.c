@@ -283,7 +283,7 @@ static void kvmd_read_ahead(struct kvmd_server *server, struct kvmd_map *map)
 	swp_entry_t entry;
 	int i;
 
-	for (i = 0; i < map->n_pages && atomic_read(&nr_async_pages) < pager_daemon.swap_cluster; i++) {
+	for (i = 0; i < map->n_pages && (unsigned int) atomic_read(&nr_async_pages) < pager_daemon.swap_cluster; i++) {
 		if (!kvmd_hold_slot(server->mm, map->start + i * PAGE_SIZE, &entry))
 			continue;
 		lock_kernel();

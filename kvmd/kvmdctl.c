@@ -170,13 +170,14 @@ static int kvmdctl_word(struct kvmdctl_file *file, struct kvmdctl_word *word, in
 {
 	struct kiobuf *iobuf;
 	struct page *page;
-	kvmdctl_u32 *at, byte;
+	kvmdctl_u32 *at, byte, length;
 
 	if (word->map >= KVMDCTL_MAPS || !file->map[word->map].iobuf)
 		return -EBADF;
 	iobuf = file->map[word->map].iobuf;
 	byte = iobuf->offset + word->offset;
-	if (((word->offset | byte) & 3) || word->offset >= iobuf->length || iobuf->length - word->offset < 4)
+	length = iobuf->length;
+	if (((word->offset | byte) & 3) || word->offset >= length || length - word->offset < 4)
 		return -EINVAL;
 	page = iobuf->maplist[byte >> PAGE_SHIFT];
 	at = (kvmdctl_u32 *) ((char *) kmap(page) + (byte & ~PAGE_MASK));

@@ -190,9 +190,20 @@ class _Places:
         return _Found(folder, origin, key, entry=self._tarballs.entry(tarball, hashed))
 
     def trees(self, name: str) -> _Found | None:
-        """The first tree of that version in the user's folder; with a pin only tarballs count."""
-        path = next(self.candidates(name), None)
-        return None if path is None else self.at(path, name)
+        """The first tree of that version in the user's folder; with a pin only tarballs count.
+
+        That there are several is told: a point release of a pre-patch has the Makefile of the release before it.
+        """
+        found = list(dict.fromkeys(self.candidates(name)))
+        if not found:
+            return None
+        if len(found) > 1:
+            others = ", ".join(path.name for path in found[1:])
+            text = (
+                f"{found[0].name} is taken for {name}, not {others}: their Makefiles say the same; --tree takes another"
+            )
+            self._journal.record("note", text=text, told=True)
+        return self.at(found[0], name)
 
     def candidates(self, name: str) -> Iterator[Path]:
         """Give the folders and tarballs in the user's folder whose Makefile states the version `name`.
