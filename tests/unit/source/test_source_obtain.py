@@ -236,12 +236,8 @@ def test_tarball_is_found_by_the_makefile_in_it(lab: Lab, trees: Path, tree: Pat
 def test_several_trees_that_say_the_same_of_themselves_are_told(lab: Lab, trees: Path) -> None:
     for name in (f"linux-{NAME}", f"linux-{NAME}-5"):  # a point release has the Makefile of the one before
         make_tree(trees / name)
-    journal = Journal()
-    told: list[str] = []
-    journal.listen(lambda event: told.append(event["text"]) if event.get("told") else None)
-    assert obtain(NAME, settings=lab.settings, journal=journal).path == trees / f"linux-{NAME}"
-    (text,) = told
-    assert f"linux-{NAME} is taken for {NAME}, not linux-{NAME}-5: their Makefiles say the same" in text
+    assert lab.obtain().path == trees / f"linux-{NAME}"
+    assert f"linux-{NAME} is taken for {NAME}, not linux-{NAME}-5: their Makefiles say the same" in lab.notes()
 
 
 def test_folder_of_trees_that_is_itself_the_tree_is_taken(lab: Lab, trees: Path) -> None:
