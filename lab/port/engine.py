@@ -13,6 +13,7 @@ from lab.port.ctokens import body, find, solid, tokens
 from lab.port.ledger import Ledger, Record, read_installed
 from lab.port.transforms import NAMED
 from lab.port.workspace import ENCODING, Workspace
+from lab.source.catalogue import without_records
 from lab.version import KernelVersion
 
 STAMP = ".kvmd-lab-port.json"
@@ -102,10 +103,19 @@ def _apply_record(record: Record, ledger: Ledger, workspace: Workspace, version:
         raise PortError(
             f"record {record.id} should change {record.count} places and found {total} ({where})",
             doing=f"porting {version}",
-            hint="the tree was edited, or is not the version that its Makefile says; give a pristine one, "
-            "or mend the record in kernel-patches/",
+            hint=_remedy(record, workspace, version),
         )
     return Applied(record.id, record.kind, record.why, places)
+
+
+def _remedy(record: Record, workspace: Workspace, version: KernelVersion) -> str:
+    """Return what to try where a record does not fit."""
+    if any("\r\n" in workspace.read(path) for path in workspace.files(record.files)):
+        return "its lines end with CR LF: unpack it again, or `git config core.autocrlf false` before git makes it"
+    return without_records(version) or (
+        "the tree was edited, or is not the version that its Makefile says; give a pristine one, or mend the record in "
+        "kernel-patches/"
+    )
 
 
 def _files(record: Record) -> str:

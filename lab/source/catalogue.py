@@ -99,6 +99,18 @@ def find(name: str) -> KernelSpec | None:
     return next((spec for spec in kernels() if spec.name == name), None)
 
 
+def without_records(version: KernelVersion) -> str:
+    """Say which releases have records near one that is not among the kernels with a name; empty if it is, or of today.
+
+    Its neighbours' records may still fit it: a point release between two of them is ported like these.
+    """
+    if is_of_today(version) or find(version.text) is not None:
+        return ""
+    before = [spec.name for spec in kernels() if spec.version <= version][-1:]
+    after = [spec.name for spec in kernels() if spec.version > version][:1]
+    return f"no records were written for {version}; the nearest releases that have some: {', '.join([*before, *after])}"
+
+
 def is_of_today(version: KernelVersion) -> bool:
     """Tell whether a kernel is known by its series."""
     return version in VersionRange(_catalogue().series)

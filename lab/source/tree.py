@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from lab.errors import SourceError, UsageError
-from lab.source.catalogue import Shape, answers_to, eras, shape_of
+from lab.source.catalogue import Shape, answers_to, eras, shape_of, without_records
 from lab.version import KernelVersion
 
 MAKEFILE_LIMIT = 1 << 20
@@ -87,7 +87,8 @@ def check_whole(tree: Path, version: KernelVersion, origin: str) -> None:
     if missing:
         raise SourceError(
             f"{origin} is {version}, but not whole: missing or empty: {_few(missing)}",
-            hint="unpack it again, and look whether the disk was full or the tarball cut off",
+            hint=without_records(version)
+            or "unpack it again, and look whether the disk was full or the tarball cut off",
         )
 
 

@@ -197,3 +197,17 @@ def test_workspace_gives_every_byte_back(tree: Path) -> None:
     workspace.write("copy.c", workspace.read("all.c"))
     workspace.flush(tree)
     assert (tree / "copy.c").read_bytes() == bytes(range(256))
+
+
+def test_hint_where_a_record_does_not_fit(tree: Path, tmp_path: Path) -> None:
+    ledger = write_ledger(tmp_path / "ledger", record(match="nowhere", replace="0"))
+    with pytest.raises(PortError) as edited:
+        apply(tree, KernelVersion("2.3.99-pre3"), ledger)
+    assert edited.value.hint.startswith("the tree was edited")
+    with pytest.raises(PortError) as unknown:
+        apply(tree, KernelVersion("2.4.20"), ledger)
+    assert unknown.value.hint.startswith("no records were written for 2.4.20; the nearest")
+    (tree / "a.c").write_bytes(b"int f(void)\r\n{\r\n}\r\n")
+    with pytest.raises(PortError) as dos:
+        apply(tree, KernelVersion("2.3.99-pre3"), ledger)
+    assert dos.value.hint.startswith("its lines end with CR LF")

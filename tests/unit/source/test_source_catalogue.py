@@ -6,6 +6,8 @@ import msgspec
 import pytest
 
 from lab.source import catalogue, kernels
+from lab.source.catalogue import without_records
+from lab.version import KernelVersion
 
 
 @pytest.fixture
@@ -40,3 +42,18 @@ def test_kernels_written_out_of_order_are_sorted(own_file: Path) -> None:
         'packings = []\nseries = "all"\nshape = []\n[kernels]\n"2.4.0-test10" = "a"\n"2.4.0-test9" = "b"\n'
     )
     assert [spec.name for spec in catalogue.kernels()] == ["2.4.0-test9", "2.4.0-test10"]
+
+
+@pytest.mark.parametrize(
+    ("version", "near"),
+    [
+        ("2.3.20", "2.3.99-pre1"),
+        ("2.4.20", "2.4.0"),
+        ("2.4.0-test1-ac3", "2.4.0-test1, 2.4.0-test2"),
+        ("2.3.99-pre3", None),
+        ("6.12.117", None),
+    ],
+)
+def test_release_without_records_has_neighbours_that_have_some(version: str, near: str | None) -> None:
+    wanted = f"no records were written for {version}; the nearest releases that have some: {near}" if near else ""
+    assert without_records(KernelVersion(version)) == wanted
