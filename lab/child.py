@@ -15,7 +15,7 @@ from typing import Self
 
 from lab.cache import host_trouble
 from lab.errors import last_lines
-from lab.process import die_with_parent
+from lab.process import dying_with_parent
 
 TERM_SECONDS = 10.0
 _MARK = "kvmd-lab: "
@@ -31,13 +31,12 @@ class Child:
             log.parent.mkdir(parents=True, exist_ok=True)
             with log.open("wb") as words:
                 self.child = subprocess.Popen(
-                    [sys.executable, "-m", "lab", *arguments],
+                    dying_with_parent([sys.executable, "-m", "lab", *arguments]),
                     stdin=subprocess.DEVNULL,
                     stdout=words,
                     stderr=subprocess.STDOUT,
                     env={**os.environ, "PYTEST_ADDOPTS": "", **environment},
                     process_group=0,
-                    preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call
                 )
 
     def __enter__(self) -> Self:

@@ -32,7 +32,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def die_with_parent() -> None:
-    """Ask the kernel to kill this process when the thread that started it ends; for `preexec_fn`."""
+    """Ask the kernel to kill this process when the thread that started it ends."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -112,26 +112,38 @@ def _signals_held_back() -> Iterator[None]:
             signal.raise_signal(one)
 
 
-def _prepare_command() -> None:
-    """Give a command all cores, whatever its parent keeps to: a compiler can use them."""
+def dying_with_parent(words: Sequence[str]) -> list[str]:
+    """Return the command that the kernel kills when the thread that started it ends; HostError: there is no setpriv.
+
+    A program rather than a function between fork and exec: this process has threads, whose locks the child would have.
+    """
+    return [require("setpriv", "util-linux"), "--pdeathsig", "KILL", "--", *words]
+
+
+@contextlib.contextmanager
+def _on_all_cores() -> Iterator[None]:
+    """Let what this thread starts have all cores, whatever the thread keeps to: a compiler can use them."""
+    mine = os.sched_getaffinity(0)
     os.sched_setaffinity(0, CORES)
-    die_with_parent()
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, mine)
 
 
 def _start(words: Sequence[str], cwd: Path | None, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    try:
+    if "/" not in words[0] and shutil.which(words[0], path=env.get("PATH")) is None:
+        raise HostError(f"{words[0]} is not installed", doing=shlex.join(words))
+    with _on_all_cores():
         return subprocess.Popen(
-            words,
+            dying_with_parent(words),
             cwd=cwd,
             env=env,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             process_group=0,
-            preexec_fn=_prepare_command,  # noqa: PLW1509 - two system calls, and no threads hold locks it needs
         )
-    except FileNotFoundError as error:
-        raise HostError(f"{words[0]} is not installed", doing=shlex.join(words)) from error
 
 
 def _feed(child: subprocess.Popen[bytes], stdin: bytes) -> None:

@@ -22,7 +22,7 @@ from lab.machine.deadline import Books, books, threads
 from lab.machine.disks import Overlays
 from lab.machine.loop import loop
 from lab.machine.spec import MachineSpec, Parts
-from lab.process import require
+from lab.process import dying_with_parent, require
 
 LINES = ("qmp", "console", "agent")
 AGENT_LINE = "agent-line"
@@ -130,10 +130,7 @@ class LocalQemu:
         if load:
             chosen.append(options.Option("-loadvm", load, "begin where the snapshot was taken"))
         try:
-            # setpriv rather than a function between fork and exec: this process has threads, whose locks the child
-            # would inherit.
-            words = options.command(require(binary, "qemu-system-x86"), chosen)
-            self.argv = [require("setpriv", "util-linux"), "--pdeathsig", "KILL", "--", *words]
+            self.argv = dying_with_parent(options.command(require(binary, "qemu-system-x86"), chosen))
             files = [root, *([] if swap is None else [swap]), self._dump]
             loop().call(self._spawn, [*far.values(), *files])
         except BaseException:

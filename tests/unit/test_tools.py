@@ -104,7 +104,7 @@ def commands(script: str) -> set[str]:
 def test_every_program_that_the_lab_calls_is_in_the_table() -> None:
     known = {tool.program for tool in tools.tools()} | EVERYWHERE
     found = {(str(path), word) for path, module in sources() for word in called(module)}
-    assert {("build/make.py", "make"), ("build/audit.py", "objdump"), ("machine/qemu.py", "setpriv")} <= found
+    assert {("build/make.py", "make"), ("build/audit.py", "objdump"), ("process.py", "setpriv")} <= found
     assert {(path, word) for path, word in found if word not in known} == set()
 
 
