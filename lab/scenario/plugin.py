@@ -135,7 +135,7 @@ def pytest_runtest_makereport(
             report.when = "setup"
         if isinstance(error, LabError):
             vars(report)["lab_error"] = [error.exit_code, str(error)]  # goes with it from one process to another
-        if isinstance(error, InfraError | UsageError) and not item.config.getoption("fulltrace"):
+        if isinstance(error, InfraError | UsageError) and not item.config.getoption("fulltrace", default=False):
             report.longrepr = call.excinfo.getrepr(style="short", chain=False, tbfilter=_last_line)
     if JOURNAL in item.config.stash:
         broken = _failed_assert(report, call.excinfo.value) if call.excinfo is not None else {}

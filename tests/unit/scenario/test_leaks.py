@@ -9,6 +9,7 @@ import pytest
 
 from lab.errors import GuestFault
 from lab.journal import Journal
+from lab.machine.deadline import Deadline
 from lab.machine.line import RefusedError
 from lab.machine.machine import Machine
 from lab.machine.protocol import Op
@@ -25,6 +26,7 @@ class Guest:
         self.ticks = ticks
         self.acts: list[str] = []
         self.agent = self
+        self.line = SimpleNamespace(deadline=Deadline)
 
     def time(self) -> Any:
         self.ticks = (self.ticks + 10) & 0xFFFFFFFF
