@@ -142,9 +142,9 @@ class Console:
     def _ripe(self) -> None:
         self._stop_timers()
         self._report = oops.report(self._lines, self._symbols)
-        self._watch.fail(self._error)
         if self._report is not None:
             self._note("fault", **self._report.told())
+        self._watch.fail(self._error)
 
     def _write(self, data: bytes) -> None:
         """Append to the log."""
@@ -165,7 +165,7 @@ class Console:
 
     def _lost(self, error: OSError | LabError) -> None:
         """Take it that what the console said is not kept; if it told of a fault, that is what is to be known."""
-        if self._quiet is None:
+        if self._quiet is None and self._report is None:
             self._watch.stumble(error)
 
     def _error(self) -> SubjectError:
