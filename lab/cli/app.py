@@ -40,7 +40,7 @@ def main() -> None:
     try:
         status = app(standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
-        sys.exit(_say("terminated", TERMINATED) if _terminated.is_set() else _say("interrupted", INTERRUPTED))
+        sys.exit(_ended_early())
     except TyperException as error:
         sys.exit(_say(f"kvmd-lab: {error.format_message()}\n  try: kvmd-lab --help", UsageError.exit_code))
     except LabError as error:
@@ -48,8 +48,8 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    if status == INTERRUPTED and _terminated.is_set():  # typer makes this of a KeyboardInterrupt
-        status = TERMINATED
+    if status == INTERRUPTED:  # typer makes this of a KeyboardInterrupt
+        status = _ended_early()
     sys.exit(status if isinstance(status, int) else 0)
 
 
@@ -60,6 +60,10 @@ def _terminate(_number: int, _frame: FrameType | None) -> None:
     """
     _terminated.set()
     raise KeyboardInterrupt
+
+
+def _ended_early() -> int:
+    return _say("terminated", TERMINATED) if _terminated.is_set() else _say("interrupted", INTERRUPTED)
 
 
 def _say(text: str, status: int) -> int:

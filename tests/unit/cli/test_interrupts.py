@@ -15,6 +15,7 @@ from tests.unit.build.toykernel import TOY_TREE, fragment
 from tests.unit.cli.calls import Call
 from tests.unit.source.toys import Mirror, Request, falls_silent
 
+SAID = {130: "interrupted\n", 143: "terminated\n"}
 HOW = pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 
 
@@ -46,6 +47,7 @@ def test_interrupted_build_ends_make_and_leaves_no_entry(number: int, code: int,
         _, said = child.communicate(timeout=30)
     assert child.returncode == code
     assert "Traceback" not in said
+    assert said.count(SAID[code]) == 1
     assert not alive(hanging)
     assert [path for path in (call.cache / "kernels").iterdir() if path.is_dir()] == []
 
@@ -66,6 +68,7 @@ def test_interrupted_image_build_ends_the_compiler_and_leaves_no_entry(
         _, said = child.communicate(timeout=30)
     assert child.returncode == code
     assert "Traceback" not in said
+    assert said.count(SAID[code]) == 1
     assert not alive(hanging)
     assert not [path for path in call.cache.glob("image/*") if path.is_dir()]
 
@@ -88,6 +91,7 @@ def test_interrupted_download_leaves_nothing_under_its_final_name(number: int, c
             _, said = child.communicate(timeout=30)
     assert child.returncode == code
     assert "Traceback" not in said
+    assert said.count(SAID[code]) == 1
     tarballs = [path.name for path in call.cache.rglob("linux-*") if path.is_file()]
     assert [name for name in tarballs if ".part" not in name] == []
 
