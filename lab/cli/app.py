@@ -6,7 +6,9 @@ import os
 import signal
 import sys
 import threading
+from importlib import metadata
 from types import FrameType
+from typing import Annotated
 
 import typer
 from typer.exceptions import TyperException
@@ -27,6 +29,24 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        print(f"kvmd-lab {metadata.version('kvmd-lab')}")  # noqa: T201
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Tell the lab's version and end.")
+    ] = False,
+) -> None:
+    """Take what goes before a sub-command."""
+
+
 stages.register(app)
 machines.register(app)
 controls.register(app)
@@ -42,7 +62,10 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(_ended_early())
     except TyperException as error:
-        sys.exit(_say(f"kvmd-lab: {error.format_message()}\n  try: kvmd-lab --help", UsageError.exit_code))
+        what = error.format_message()
+        if what:  # where no sub-command was named there is none: the help has been shown
+            _say(f"kvmd-lab: {what}\n  try: {_help_for(error)}", UsageError.exit_code)
+        sys.exit(UsageError.exit_code)
     except LabError as error:
         sys.exit(_say(f"kvmd-lab: {error}", error.exit_code))
     except BrokenPipeError:
@@ -60,6 +83,14 @@ def _terminate(_number: int, _frame: FrameType | None) -> None:
     """
     _terminated.set()
     raise KeyboardInterrupt
+
+
+def _help_for(error: TyperException) -> str:
+    """Return the command that shows what could have been said: the sub-command's own, if there is one."""
+    context = getattr(error, "ctx", None)
+    if context is None or context.parent is None:
+        return "kvmd-lab --help"
+    return f"kvmd-lab {context.info_name} --help"
 
 
 def _ended_early() -> int:

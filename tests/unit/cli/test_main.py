@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,20 @@ def test_unknown_command_is_usage(call: Call) -> None:
     assert done.returncode == 2
     assert "frobnicate" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_version_is_the_packages(call: Call) -> None:
+    done = call("--version")
+    assert (done.returncode, done.stdout) == (0, f"kvmd-lab {metadata.version('kvmd-lab')}\n")
+
+
+def test_usage_error_leads_to_the_help_of_its_sub_command(call: Call) -> None:
+    wrong = call("run", "--cpu", "2")
+    assert wrong.returncode == 2
+    assert "--cpus" in wrong.stderr
+    assert wrong.stderr.endswith("  try: kvmd-lab run --help\n")
+    assert call("frobnicate").stderr.endswith("  try: kvmd-lab --help\n")
+    assert (call().returncode, call().stderr) == (2, "")
 
 
 def test_help_and_readme_name_every_sub_command(call: Call) -> None:
