@@ -135,7 +135,7 @@ def lines(wiring: Wiring) -> Iterator[Option]:
     """Yield QMP, console and agent, each over a socket pair: no socket file, no race to connect."""
     for name, number in (("qmp", wiring.qmp), ("console", wiring.console), ("agent", wiring.agent)):
         yield Option("-chardev", f"socket,id={name},fd={number}", f"the lab holds the other end of {name}")
-    yield Option("-mon", "chardev=qmp,mode=control", "commands, events, snapshots, statistics")
+    yield Option("-qmp", "chardev:qmp", "commands, events, snapshots, statistics; -mon is deprecated from 11.1 on")
     yield Option("-device", "isa-serial,chardev=console,index=0", "ttyS0: only read, never parsed for results")
     yield Option("-device", "isa-serial,chardev=agent,index=1", "ttyS1: framed requests and replies")
 
