@@ -207,6 +207,16 @@ def needed_by_the_compiler() -> list[str]:
     ]
 
 
+def compiler_wants(record: str) -> bool:
+    """Tell whether this gcc refuses a tree without the record.
+
+    gcc 16.2 lets a definition take over the calling convention (regparm) of its declaration; for gcc 15.3 and older
+    ones the two are conflicting types.
+    """
+    said = subprocess.run(["gcc", "-dumpversion"], capture_output=True, text=True, check=True).stdout
+    return record not in ("toy-asmlinkage", "toy-fastcall") or int(said.partition(".")[0]) < 16
+
+
 @pytest.mark.parametrize("left_out", needed_by_the_compiler())
 def test_toy_without_one_record_does_not_build(bench: Bench, tmp_path: Path, left_out: str) -> None:
     own = bench.own_ledger(tmp_path / "ledger")
@@ -215,5 +225,8 @@ def test_toy_without_one_record_does_not_build(bench: Bench, tmp_path: Path, lef
         blocks = text.split("[[record]]\n")
         kept = [block for block in blocks if f'id = "{left_out}"\n' not in block]
         topic.write_text("[[record]]\n".join(kept))
-    with pytest.raises(CompileError):
-        own.build()
+    if compiler_wants(left_out):
+        with pytest.raises(CompileError):
+            own.build()
+    else:
+        assert is_whole(own, own.build())
