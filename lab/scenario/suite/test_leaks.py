@@ -12,7 +12,7 @@ from lab.scenario.acts import left_over
 from lab.scenario.kvmd import DEDICATED, Kvmd
 from lab.scenario.outside import look
 from lab.scenario.pressure import storm
-from lab.scenario.room import slabs, used_kib
+from lab.scenario.room import settle, slabs, used_kib
 
 WARM_UP = 100
 SLACK_OBJECTS = 60  # of one slab cache; the processes that look at it are objects as well
@@ -37,6 +37,7 @@ class Room(msgspec.Struct, frozen=True):
 
 
 def _room(machine: Machine) -> Room:
+    settle(machine)
     memory, objects = used_kib(machine), slabs(machine)
     with look(machine) as seen:
         swap = seen.slots_held()
