@@ -140,11 +140,17 @@ class Cache:
     def _open_lock(self) -> int:
         return os.open(self.root / _IN_USE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
 
+    def share(self) -> None:
+        """Keep others from cleaning from now on, also if there is no cache yet."""
+        with contextlib.suppress(OSError):  # whoever needs it will tell
+            self.root.mkdir(parents=True, exist_ok=True)
+        self._use()
+
     def _use(self) -> None:
         """Share the cache's lock; where it cannot be written, nobody cleans either."""
         if not self._used and self.root.is_dir():
             with contextlib.suppress(OSError):
                 number = self._open_lock()
                 weakref.finalize(self, os.close, number)
-                fcntl.flock(number, fcntl.LOCK_SH)
                 self._used = True
+                fcntl.flock(number, fcntl.LOCK_SH)

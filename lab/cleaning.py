@@ -61,6 +61,7 @@ class Thing(msgspec.Struct, frozen=True):
 def things(root: Path, *, everything: bool) -> Iterator[Thing]:
     """Give what can go of the cache at `root`, in the order of the names; lock files as well."""
     kinds = MADE_AGAIN | BROUGHT if everything else MADE_AGAIN
+    yield from (Thing(path, _size(path)) for path in sorted(root.glob("kvmd-lab-bench-*")))
     for kind, names in sorted(kinds.items()):
         folder = root / kind
         if folder.is_dir() and not folder.is_symlink():
@@ -81,7 +82,7 @@ def remove(root: Path, *, everything: bool) -> list[Thing]:
                 shutil.rmtree(thing.path)
             else:
                 thing.path.unlink()
-        for kind in {thing.path.parent for thing in found}:
+        for kind in {thing.path.parent for thing in found} - {root}:
             with contextlib.suppress(OSError):  # something of somebody else's is there
                 kind.rmdir()
     return found

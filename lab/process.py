@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import select
 import shlex
@@ -27,13 +26,6 @@ LineWatch = Callable[[str], None]
 
 _SYSTEM_FOLDERS = "/usr/sbin:/sbin"  # not in the PATH of Debian's ordinary users
 _ENDING = (signal.SIGINT, signal.SIGTERM)
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None, use_errno=True)
-
-
-def die_with_parent() -> None:
-    """Ask the kernel to kill this process when the thread that started it ends."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def find_tool(tool: str) -> str | None:

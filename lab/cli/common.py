@@ -93,16 +93,25 @@ def bench(
 
 @contextmanager
 def result_file(path: Path | None) -> Iterator[IO[bytes] | None]:
-    """Open a file for what will take long to find, and leave what is in it; UsageError: it cannot be written."""
+    """Open a file for what will take long to find, and leave what is in it; UsageError: it cannot be written.
+
+    If nothing comes of it, a file that was not there is not there.
+    """
     if path is None:
         yield None
         return
+    new = not path.exists()
     try:
         file = path.open("ab")
     except OSError as error:
         raise UsageError(f"{path} cannot be written ({error.strerror})") from error
     with file:
-        yield file
+        try:
+            yield file
+        except BaseException:
+            if new:
+                path.unlink(missing_ok=True)
+            raise
 
 
 def say(value: Any, *, as_json: bool, text: str = "") -> None:

@@ -8,17 +8,17 @@ seconds. If the guard is killed the keeper dies with it. If only the guard is st
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import select
 import signal
 import struct
 import time
 
-from lab.process import die_with_parent
-
 START_SECONDS = 60.0  # until the first promise
 ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)  # the guard passes these on
 _PROMISE = struct.Struct("<d")
+_PR_SET_PDEATHSIG = 1
 _KILLED = 128  # what a shell adds to the number of the signal
 
 
@@ -49,7 +49,7 @@ def under_guard() -> Pulse:
         os._exit(_watch(keeper, source))
     os.close(source)
     os.setpgid(0, 0)
-    die_with_parent()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != guard:  # it died before that
         os._exit(1)
     return Pulse(sink)

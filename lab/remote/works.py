@@ -11,8 +11,7 @@ from typing import Any
 import msgspec
 
 from lab import build, image
-from lab.cache import Cache, file_digest, host_trouble
-from lab.cache import digest as combined
+from lab.cache import Cache, digest, file_digest, host_trouble
 from lab.errors import HostError, MachineError
 from lab.journal import Journal
 from lab.machine.host import LocalHost
@@ -152,9 +151,9 @@ def _check(sent: Path, found: str, wanted: str) -> None:
         raise HostError(f"what arrived is {found[:12]}, not {wanted[:12]}", doing=f"taking {sent.name}")
 
 
-def _object(digest: str, name: str) -> str:
+def _object(contents: str, name: str) -> str:
     """Return the key of a file that was sent: the same contents under another name are another file."""
-    return combined(digest, name)
+    return digest(contents, name)
 
 
 def _move(sent: Path, target: Path) -> None:

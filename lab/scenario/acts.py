@@ -7,13 +7,15 @@ assert refusal(region.free) == "EBUSY"
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import TypeVar
 
-from lab.errors import AgentError
+from lab.errors import AgentError, MachineError
 from lab.machine import protocol
+from lab.machine.agent import Agent
 from lab.machine.line import Pending, RefusedError
 from lab.machine.machine import Machine
 from lab.machine.pattern import PAGE_SIZE
@@ -21,9 +23,12 @@ from lab.machine.protocol import Op
 from lab.scenario.kvmd import Attachment, Kvmd, KvmdStats
 
 T = TypeVar("T")
+_LOOK_AGAIN_SECONDS = 0.01
 
 GATE = "/tmp/gate"
 GATE_SECONDS = 30.0
+IDLE_SECONDS = 60.0  # of the guest's own time, for however much is to pass on its clock
+TICKS = 100  # a second, of the guest's clock
 REGIONS = 4  # of each round in a rush
 ONE_THREAD = "kvmd=1,1"  # the kernel's word for a pool of one thread, which all attachments share
 EAGER = -20  # of a worker that runs before kvmd's threads do, whenever both could
@@ -69,6 +74,20 @@ def rush(machine: Machine, owners: Sequence[Attachment], rounds: int, seed: int)
     for pending in at_gate:
         pending.result()
     return begun
+
+
+def idle(agent: Agent, seconds: float, since: int | None = None) -> None:
+    """Let guest time pass, from now on or from `since`, in ticks. MachineError: the guest's clock hardly runs.
+
+    A machine that skips idle time has it pass many times faster than the host's.
+    """
+    begin = agent.time().ticks if since is None else since
+    end = agent.line.deadline(IDLE_SECONDS)
+    pause = threading.Event()
+    while (agent.time().ticks - begin) & 0xFFFFFFFF < seconds * TICKS:
+        pause.wait(_LOOK_AGAIN_SECONDS)
+        if end.passed():
+            raise MachineError("the guest's clock hardly runs", doing=f"waiting for {seconds:g} s of the guest")
 
 
 def refusal(call: Callable[[], object]) -> str:

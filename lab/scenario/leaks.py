@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from lab.errors import GuestFault, MachineError
+from lab.errors import GuestFault
 from lab.journal import Journal
 from lab.machine import frames, protocol
 from lab.machine.agent import Agent
 from lab.machine.line import RefusedError
 from lab.machine.machine import Machine
+from lab.scenario.acts import idle
 
 KMEMLEAK = "/debug/kmemleak"
 SCAN_SECONDS = 60.0
-_AGE_TICKS = 25  # it does not report what is younger than 200 ms (the ledger's record leaks-are-young); HZ is 100
+AGE_SECONDS = 0.25  # it does not report what is younger than 200 ms (the ledger's record leaks-are-young)
 _SHOWN = 40
 _SIZE = frames.MAX_PAYLOAD - 64
 
@@ -38,7 +39,7 @@ def check_leaks(machine: Machine, journal: Journal) -> None:
     with journal.stage("leaks"):
         begin = agent.time().ticks
         found = _look(agent)
-        _grow_old(agent, begin)
+        idle(agent, AGE_SECONDS, begin)
         found = found or _look(agent)
     journal.record("check", what="kernel memory that nobody points to", passed=not found, expected=[], actual=found)
     if found:
@@ -57,11 +58,3 @@ def _report(agent: Agent) -> list[str]:
     """The beginning of kmemleak's list; mostly the console has told of it before, and the watch ends us."""
     request = protocol.PAIR.pack(0, _SIZE) + KMEMLEAK.encode()
     return agent.request(protocol.Op.READ_FILE, request, SCAN_SECONDS).decode(errors="replace").splitlines()
-
-
-def _grow_old(agent: Agent, begin: int) -> None:
-    """Wait until all that was allocated before a moment, in ticks, is old enough."""
-    end = agent.line.deadline(SCAN_SECONDS)
-    while (agent.time().ticks - begin) & 0xFFFFFFFF < _AGE_TICKS:
-        if end.passed():
-            raise MachineError("the guest's clock hardly runs", doing="looking for leaks")

@@ -8,7 +8,6 @@ restored snapshot, and prints that.
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import pytest
@@ -25,11 +24,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from lab.errors import MachineError
 from lab.machine import pattern
 from lab.machine.machine import Machine
 from lab.machine.pattern import PAGE_SIZE
-from lab.scenario.acts import left_over, refusal
+from lab.scenario.acts import idle, left_over, refusal
 from lab.scenario.kvmd import CHANGE, DEDICATED, LOOK, VERIFY, WINDOW, Attachment, Kvmd, Map, Region
 from lab.scenario.outside import look
 from lab.scenario.pressure import storm
@@ -37,9 +35,6 @@ from lab.scenario.pressure import storm
 MOST_PAGES = 128  # of a region
 MOST_MAPPED = 256  # by all maps together: far below the limit, which has a scenario of its own
 SHRINK_SECONDS = 60.0
-_PASS_SECONDS = 60.0
-_LOOK_AGAIN_SECONDS = 0.01
-_TICKS = 100
 
 pick = st.integers(0, 63)  # an index into whatever there is now
 
@@ -236,7 +231,7 @@ class Game(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([1, 5]))
     def rest(self, seconds: int) -> None:
         """Let some time pass."""
-        idle(self.machine, seconds)
+        idle(self.machine.agent, seconds)
 
     @invariant()
     def counts_agree(self) -> None:
@@ -253,7 +248,7 @@ class Game(RuleBasedStateMachine):
         if not hasattr(self, "kvmd") or self.machine.state.name != "RUNNING":
             return
         storm(self.machine, 1)
-        idle(self.machine, self.idle_seconds)
+        idle(self.machine.agent, self.idle_seconds)
         for model in self.regions:
             model.check()
         for vmd in self.attachments:
@@ -262,17 +257,6 @@ class Game(RuleBasedStateMachine):
         with look(self.machine) as seen:
             assert [server for server in seen.servers() if server.users or server.frames or server.slots] == []
         self.machine.check()
-
-
-def idle(machine: Machine, seconds: float) -> None:
-    """Let guest time pass. A machine that skips idle time has it pass many times faster than the host's."""
-    begin = machine.agent.time().ticks
-    end = machine.agent.line.deadline(_PASS_SECONDS)
-    pause = threading.Event()
-    while (machine.agent.time().ticks - begin) & 0xFFFFFFFF < seconds * _TICKS:
-        pause.wait(_LOOK_AGAIN_SECONDS)
-        if end.passed():
-            raise MachineError("the guest's clock hardly runs", doing=f"waiting for {seconds:g} s of the guest")
 
 
 def play(machine: Machine, seed: int, *, games: int, calls: int, idle_seconds: float) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from lab.machine.line import RefusedError
 from lab.machine.machine import Machine
 from lab.machine.pattern import PAGE_SIZE
-from lab.scenario.model import idle
+from lab.scenario.acts import idle
 
 RCU_SECONDS = 0.3  # of the guest's
 
@@ -17,14 +17,13 @@ RCU_SECONDS = 0.3  # of the guest's
 def settle(machine: Machine) -> None:
     """Have today's processors let go of pages that they hold for a moment, and of what waits for all to pass by (RCU).
 
-    Pages on their way to the kernel's lists are held in several batches a processor, of up to 15 on 6.1 and 31 on 7.2
-    (include/linux/pagevec.h, PAGEVEC_SIZE); one that was freed meanwhile is free when its batch is emptied, for which
-    the file is written. Between two looks the used memory of 7.2 with two processors differed by -188 to 192 KiB; after
-    this by 12 to 28.
+    Pages on their way to the kernel's lists wait in several batches a processor; one that was freed meanwhile is free
+    when its batch is emptied. A batch is 15 pages on 6.1, and 31 on 6.12 and 7.2 (PAGEVEC_SIZE, FOLIO_BATCH_SIZE),
+    where a write to drop_caches empties them first (fs/drop_caches.c).
     """
     if machine.spec.today:
         machine.agent.write_file("/proc/sys/vm/drop_caches", b"1\n")
-        idle(machine, RCU_SECONDS)
+        idle(machine.agent, RCU_SECONDS)
 
 
 def used_kib(machine: Machine) -> int:

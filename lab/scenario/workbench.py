@@ -27,7 +27,10 @@ T = TypeVar("T")
 
 
 class Workbench:
-    """Makes trees, kernels, images and machines on demand; use it in `with`, or the machines stay."""
+    """Makes trees, kernels, images and machines on demand; use it in `with`, or the machines stay.
+
+    Nobody cleans the cache meanwhile.
+    """
 
     def __init__(self, subject: Subject, settings: Settings, journal: Journal, run: Path | None = None) -> None:
         """`run` is the folder that gets the console logs."""
@@ -45,6 +48,7 @@ class Workbench:
         self._open.callback(self._where.close)
 
     def __enter__(self) -> Self:
+        self.cache.share()
         return self
 
     def __exit__(

@@ -192,17 +192,21 @@ class _Places:
     def trees(self, name: str) -> _Found | None:
         """The first tree of that version in the user's folder; with a pin only tarballs count.
 
-        That there are several is told: a point release of a pre-patch has the Makefile of the release before it.
+        That there are several is told: a point release of a pre-patch has the Makefile of the release before it. No
+        tarball that is called otherwise is looked into for that.
         """
-        found = list(dict.fromkeys(self.candidates(name)))
+        found: list[Path] = []
+        for path in self._paths(name):
+            if found and path.is_file() and name not in path.name:
+                break
+            if path not in found and self._answers(path, name):
+                found.append(path)
         if not found:
             return None
         if len(found) > 1:
             others = ", ".join(path.name for path in found[1:])
-            text = (
-                f"{found[0].name} is taken for {name}, not {others}: their Makefiles say the same; --tree takes another"
-            )
-            self._journal.record("note", text=text, told=True)
+            same = "their Makefiles say the same; --tree takes another"
+            self._journal.record("note", text=f"{found[0].name} is taken for {name}, not {others}: {same}", told=True)
         return self.at(found[0], name)
 
     def candidates(self, name: str) -> Iterator[Path]:
@@ -210,22 +214,28 @@ class _Places:
 
         What they are called only says which to look at first.
         """
-        for path, version in self.versions(name):
-            if catalogue.answers_to(version, name):
-                yield path
+        yield from (path for path in self._paths(name) if self._answers(path, name))
 
-    def versions(self, name: str = "") -> Iterator[tuple[Path, KernelVersion]]:
-        """Give the folders and tarballs in the user's folder and what their Makefiles state, those called so first."""
+    def versions(self) -> Iterator[tuple[Path, KernelVersion]]:
+        """Give the folders and tarballs in the user's folder and what their Makefiles state."""
+        for path in self._paths():
+            version = self.version_at(path)
+            if version is not None:
+                yield path, version
+
+    def _paths(self, name: str = "") -> list[Path]:
+        """Return the user's folder and what is in it: first what is called so, and folders before files."""
         trees = self._settings.trees
         if trees is None:
-            return
+            return []
         if not trees.is_dir():
             raise SourceError(f"KVMD_LAB_TREES is {trees}, which is not a folder", hint="correct or unset it")
         inside = sorted(trees.iterdir(), key=lambda path: (name not in path.name, not path.is_dir(), path.name))
-        for path in [trees, *inside]:
-            version = self.version_at(path.resolve())
-            if version is not None:
-                yield path.resolve(), version
+        return [path.resolve() for path in (trees, *inside)]
+
+    def _answers(self, path: Path, name: str) -> bool:
+        version = self.version_at(path)
+        return version is not None and catalogue.answers_to(version, name)
 
     def version_at(self, path: Path) -> KernelVersion | None:
         """What a folder's or tarball's Makefile states; None if it is neither, or damaged, which is noted."""

@@ -68,6 +68,12 @@ def test_link_in_the_place_of_an_entry_goes_and_not_what_it_leads_to(tmp_path: P
     assert (tmp_path / "mine" / "thesis.tex").exists()
 
 
+def test_what_a_bench_left_that_was_killed_goes(tmp_path: Path) -> None:
+    (tmp_path / "kvmd-lab-bench-x7" / "0").mkdir(parents=True)
+    remove(tmp_path, everything=False)
+    assert [path.name for path in tmp_path.iterdir()] == [".in-use"]
+
+
 def test_cache_in_use_is_refused(tmp_path: Path) -> None:
     user = Cache(tmp_path)
     user.entry("image", KEY, lambda folder: (folder / "disk").touch())

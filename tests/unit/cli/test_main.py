@@ -237,9 +237,10 @@ def test_report_makes_a_page_json_or_lines_of_the_newest_run(call: Call, tmp_pat
 
 
 def test_bench_says_at_once_what_it_cannot_measure_and_where_it_cannot_write(call: Call, tmp_path: Path) -> None:
-    unknown = call("bench", "--only", "bogus", "--tree", TOY_TREE)
+    unknown = call("bench", "--only", "bogus", "--output", tmp_path / "figures.json", "--tree", TOY_TREE)
     assert unknown.returncode == 2
     assert "--only takes build_warm, boot, " in unknown.stderr
+    assert list(tmp_path.glob("*.json")) == []
     for output in (tmp_path / "no" / "figures.json", tmp_path):
         refused = call("bench", "--output", output, "--tree", TOY_TREE)
         assert refused.returncode == 2

@@ -8,6 +8,8 @@ from typing import Any, Self
 
 import pytest
 
+from lab.cleaning import remove
+from lab.errors import HostError
 from lab.journal import Journal
 from lab.machine.machine import Machine
 from lab.machine.spec import MachineSpec, MachineState
@@ -62,3 +64,10 @@ def test_dead_machine_is_left_alone(bench: Workbench) -> None:
     dead: Any = bench.machine(MachineSpec())
     dead.state = MachineState.DEAD
     assert states(dead, bench.machine(MachineSpec(cpus=2))) == ["dead", "running"]
+
+
+def test_cache_is_not_cleaned_while_a_workbench_is_open(tmp_path: Path) -> None:
+    """Also between two of its stages, and from before there is a cache."""
+    settings = Settings(cache=tmp_path / "cache", runs=tmp_path)
+    with Workbench(Subject(), settings, Journal()), pytest.raises(HostError, match="is in use"):
+        remove(settings.cache, everything=False)

@@ -3,11 +3,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from lab.journal import Journal
 from lab.settings import Settings
-from tests.unit.source.toys import Mirror, make_tree
+from lab.source import download
+from lab.source.download import Patience
+from tests.unit.source.toys import Lab, Mirror, make_tree
 
 
 @pytest.fixture(autouse=True)
@@ -42,3 +45,17 @@ def journal() -> Journal:
 @pytest.fixture
 def settings(tmp_path: Path, mirror: Mirror) -> Settings:
     return Settings(cache=tmp_path / "cache é", runs=tmp_path / "runs", mirrors=(mirror.url,))
+
+
+@pytest.fixture
+def lab(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    monkeypatch.setattr(download, "Patience", lambda: Patience(pause=0.01, rounds=2, silence=1))
+    return Lab(settings)
+
+
+@pytest.fixture
+def trees(lab: Lab, tmp_path: Path) -> Path:
+    folder = tmp_path / "Bäume"
+    folder.mkdir()
+    lab.settings = msgspec.structs.replace(lab.settings, trees=folder)
+    return folder

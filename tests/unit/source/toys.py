@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import tarfile
 import threading
@@ -9,13 +10,17 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
+from lab.journal import Journal
+from lab.settings import Settings
+from lab.source import obtain
 from lab.source.catalogue import shape_of
 from lab.source.tree import version_in
 
 NAME = "2.3.99-pre3"
 MAKEFILE = "VERSION = 2\nPATCHLEVEL = 3\nSUBLEVEL = 99\nEXTRAVERSION = -pre3\n\nall:\n"
+OTHER = MAKEFILE.replace("pre3", "pre4")
 Packing = Literal["", "gz", "bz2", "xz"]
 
 
@@ -204,3 +209,29 @@ def redirects(target: str) -> Callable[[Request, bytes], None]:
 
 def flipped(data: bytes, where: int) -> bytes:
     return data[:where] + bytes([data[where] ^ 0x40]) + data[where + 1 :]
+
+
+class Lab:
+    """`obtain` with the settings of the test."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.events: list[dict[str, Any]] = []
+        self.journal = Journal()
+        self.journal.listen(self.events.append)
+
+    def obtain(self, name: str | None = NAME, **options: Any) -> Any:
+        return obtain(name, settings=self.settings, journal=self.journal, **options)
+
+    def notes(self) -> str:
+        return "\n".join(event["text"] for event in self.events if event["kind"] == "note")
+
+    def left(self) -> set[str]:
+        """What lies in the cache besides memos and locks."""
+        cache = self.settings.cache
+        found = {path.relative_to(cache).as_posix() for path in cache.glob("*/*")}
+        return {name for name in found if "/.lock-" not in name and not name.endswith(".msgpack")}
+
+
+def sha(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
