@@ -176,6 +176,7 @@ class Session:
             with ExitStack() as last:
                 last.callback(self._qemu.close)
                 last.callback(loop().call, self._let_go)
+                last.callback(lambda: loop().run(self.qmp.disconnect(), START_SECONDS))  # or it holds its line
                 if not self._gone.is_set():
                     self._qemu.kill()
                     self._gone.wait(KILLED_SECONDS)

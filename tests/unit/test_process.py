@@ -58,6 +58,7 @@ def test_command_has_all_cores_whatever_its_parent_keeps_to(log: Path) -> None:
     os.sched_setaffinity(0, {min(cores)})
     try:
         process.run(["nproc"], log=log, journal=Journal(), on_line=lines.append)
+        assert os.sched_getaffinity(0) == {min(cores)}
     finally:
         os.sched_setaffinity(0, cores)
     assert lines == [str(len(process.CORES))]

@@ -85,8 +85,8 @@ def test_memory_and_swap_of_swapped_regions_come_back(lab_machine: Machine, kvmd
     """Regions that are mostly in swap are freed, or closed with their attachment or thread: all of it is free again.
 
     Measured after a storm both times, since 2.3 keeps a slot that a page in memory still has a copy of: between two
-    looks its swap differs by -180 to 340 KiB; 6.1's by -12 to 0, and its memory by -192 to 304. A region that is not
-    given back is twelve times what is let pass.
+    looks its swap differs by -180 to 340 KiB, and a newer kernel's by less. A region that is not given back is twelve
+    times what is let pass.
     """
     size = lab_machine.memory
     _fill_and_end(kvmd, ending, size // 4, seed)

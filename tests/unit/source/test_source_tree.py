@@ -90,3 +90,12 @@ def test_git_repository_is_refused_with_the_way_out() -> None:
     with pytest.raises(SourceError, match="git repository") as error:
         check_pristine(VERSION, [b".git/HEAD", b"Makefile"], "/a b")
     assert "git -C '/a b' archive" in error.value.hint
+
+
+def test_tree_of_a_release_without_records_is_not_said_to_be_damaged(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="not whole") as caught:
+        check_whole(tmp_path, KernelVersion("2.3.20"), "it")
+    assert caught.value.hint.startswith("no records were written for 2.3.20")
+    with pytest.raises(SourceError, match="not whole") as caught:
+        check_whole(tmp_path, VERSION, "it")
+    assert caught.value.hint.startswith("unpack it again")

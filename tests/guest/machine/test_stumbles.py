@@ -1,0 +1,82 @@
+"""What goes wrong on the host, or in the lab, where nobody waits for an answer, ends the machine with a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lab.errors import GuestFault, HostError, InfraError
+from lab.machine.console import Console
+from lab.machine.machine import Machine, Setup
+from lab.machine.qemu import LocalQemu
+from lab.machine.session import Session
+
+
+@pytest.fixture
+def full(setup: Callable[..., Setup], tmp_path: Path) -> Callable[..., Setup]:
+    """Give the same with a console log on a full disk."""
+    (tmp_path / "full.log").symlink_to("/dev/full")
+
+    def make(toy: str = "") -> Setup:
+        how = setup(toy)
+        how["log"] = tmp_path / "full.log"
+        return how
+
+    return make
+
+
+def stumble(*_: object) -> None:
+    raise LookupError("nothing of the kind")
+
+
+def test_full_disk_hides_no_panic(full: Callable[..., Setup]) -> None:
+    with pytest.raises(GuestFault, match="Kernel panic: toy guest asked to die"):
+        Machine.boot(**full("panic-boot"))
+
+
+def test_full_disk_is_told_where_the_guest_is_well(full: Callable[..., Setup]) -> None:
+    with pytest.raises(HostError, match=r"full\.log: the disk is full"):
+        Machine.boot(**full())
+
+
+def test_callback_that_fails_is_told(setup: Callable[..., Setup], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Console, "feed", stumble)
+    with pytest.raises(InfraError, match="the lab stumbled") as caught:
+        Machine.boot(**setup())
+    assert "LookupError: nothing of the kind" in caught.value.seen
+
+
+def test_event_whose_reader_fails_is_told(setup: Callable[..., Setup], monkeypatch: pytest.MonkeyPatch) -> None:
+    def on_event(_: Session, name: str, __: dict[str, object]) -> None:
+        stumble() if name == "STOP" and ready else None
+
+    ready: list[Machine] = []  # events come while it is restored, too
+    monkeypatch.setattr(Session, "_on_event", on_event)
+    with Machine.restored(**setup()) as machine:
+        ready.append(machine)
+        machine.stop()  # of which QEMU tells before it answers
+        with pytest.raises(InfraError, match="the lab stumbled"):
+            machine.check()
+
+
+def test_all_is_let_go_of_a_qemu_that_cannot_be_killed(
+    setup: Callable[..., Setup], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: LocalQemu) -> None:
+        raise HostError("not permitted")
+
+    machine = Machine.restored(**setup())
+    qemu = machine._live("test")._qemu
+    assert isinstance(qemu, LocalQemu)
+    process = qemu._process
+    assert process is not None
+    monkeypatch.setattr(LocalQemu, "kill", refuse)
+    try:
+        with pytest.raises(HostError, match="not permitted"):
+            machine.close()
+        assert [end.fileno() for end in qemu.near.values()] == [-1] * len(qemu.near)
+    finally:
+        process.kill()
+        process.wait()
