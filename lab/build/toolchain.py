@@ -11,7 +11,7 @@ from lab.errors import HostError
 from lab.tools import advice, compilers, tool, version_in
 
 # Each flag with what happens without it. They go into make's CC, so that every compile gets them: the boot loader's
-# decompressor has CFLAGS of its own.
+# decompressor has CFLAGS of its own. The tree's own -Wall does not overrule them: gcc lets what is named go first.
 FLAGS: tuple[tuple[str, str], ...] = (
     ("-m32", "code for another machine"),
     ("-march=i586", "Debian's -m32 means i686: the decompressor uses CMOV and triple-faults on a Pentium, silently"),
@@ -31,7 +31,19 @@ FLAGS: tuple[tuple[str, str], ...] = (
     ("-mno-sse", "FPU state used in the kernel"),
     ("-mno-mmx", "the same"),
     ("-fno-tree-loop-distribute-patterns", "loops in string functions become calls of themselves"),
-    ("-w", "thousands of lines about idioms of 2000; what matters is an error or is audited"),
+    (
+        "-Werror=implicit-function-declaration",
+        "a call of what is declared nowhere gives an int, whatever it is",
+    ),
+    (
+        "-Werror=incompatible-pointer-types",
+        "a pointer to something else, such as another kind of lock",
+    ),
+    ("-Werror=int-conversion", "a number is taken for a pointer"),
+    ("-Werror=return-type", "a function may end without the value that its caller takes"),
+    ("-Wno-attributes", "thousands of lines about bytes that are said to be packed"),
+    ("-Wno-pointer-sign", "hundreds about signed and unsigned characters"),
+    ("-Wno-array-bounds", "hundreds about structures that stand for any memory, for assembler"),
 )
 _CLANG = ". clang is for kernels of today: without -fno-toplevel-reorder, pointers that only the linker sees vanish"
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,31 @@ def test_compiler_is_told_with_its_version_and_flags(gcc: Toolchain) -> None:
 def test_each_flag_has_its_reason() -> None:
     assert all(flag.startswith("-") and reason for flag, reason in FLAGS)
     assert len({flag for flag, _ in FLAGS}) == len(FLAGS)
+
+
+def compiled(gcc: Toolchain, source: str) -> str:
+    """What a compile says, under the tree's own warnings as well."""
+    argv = [*gcc.command.split(), "-Wall", "-S", "-o", "/dev/null", "-x", "c", "-"]
+    return subprocess.run(argv, input=source, capture_output=True, text=True, check=False).stderr
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("int f(void) { return missing(1); }", "implicit"),
+        ("struct a; struct b; int g(struct a *); int f(struct b *b) { return g(b); }", "incompatible pointer"),
+        ("int g(char *); int f(int i) { return g(i); }", "without a cast"),
+        ("static int f(void) { } int g(void) { return f(); }", "no return statement"),
+    ],
+)
+def test_mistake_that_c_lets_pass_is_an_error_in_the_whole_tree(gcc: Toolchain, source: str, told: str) -> None:
+    (error,) = [line for line in compiled(gcc, source).splitlines() if "error:" in line]
+    assert told in error
+
+
+def test_idiom_of_2000_is_not_spoken_of(gcc: Toolchain) -> None:
+    packed = "struct byte { unsigned char one __attribute__((packed)); };"
+    assert compiled(gcc, f"{packed} int g(char *); int f(unsigned char *c) {{ return g(c); }}") == ""
 
 
 @pytest.mark.parametrize(("tool", "package"), [("gcc", "gcc"), ("make", "make"), ("ld", "binutils")])
