@@ -154,8 +154,8 @@ def subject_in(words: Sequence[str]) -> Subject:
     for word in given:
         if word == "--tree":
             subject = msgspec.structs.replace(subject, tree=Path(next(given, "")))
-        elif is_series(word):
-            subject = msgspec.structs.replace(subject, series=word)
+        elif word == "--kernel" and is_series(name := next(given, "")):
+            subject = msgspec.structs.replace(subject, series=name)
     return subject
 
 

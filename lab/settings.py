@@ -42,7 +42,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """Read KVMD_LAB_CACHE, _RUNS, _TREES, _LEDGER, _MIRRORS (comma or space separated), _CC, _QEMU and so on.
 
         Unset ones fall back to the user's cache folder (XDG), ./runs, the release servers and the host's tools.
+        UsageError: one has no such value, or is of an older lab.
         """
+        if environment.get("KVMD_LAB_TREE"):
+            raise UsageError("KVMD_LAB_TREE is read no more", hint="--tree PATH, or KVMD_LAB_TREES=FOLDER")
         cache = environment.get("KVMD_LAB_CACHE") or platformdirs.user_cache_dir("kvmd-lab")
         trees = environment.get("KVMD_LAB_TREES")
         ledger = environment.get("KVMD_LAB_LEDGER")

@@ -14,6 +14,7 @@ import typer
 from typer.exceptions import TyperException
 
 from lab.cli import controls, housekeeping, machines, matrix, stages
+from lab.cli.moved import new_spelling
 from lab.errors import LabError, UsageError
 
 INTERRUPTED = 130
@@ -26,7 +27,6 @@ app = typer.Typer(
     epilog="Exit codes: 0 passed, 1 a scenario failed, 2 usage, 3 source, 4 port, 5 config, 6 compile, 7 audit, "
     "8 host or QEMU, 9 boot, 10 guest fault, 130 interrupted.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -64,7 +64,7 @@ def main() -> None:
     except TyperException as error:
         what = error.format_message()
         if what:  # where no sub-command was named there is none: the help has been shown
-            _say(f"kvmd-lab: {what}\n  try: {_help_for(error)}", UsageError.exit_code)
+            _say(f"kvmd-lab: {what}\n  try: {new_spelling(error) or _help_for(error)}", UsageError.exit_code)
         sys.exit(UsageError.exit_code)
     except LabError as error:
         sys.exit(_say(f"kvmd-lab: {error}", error.exit_code))

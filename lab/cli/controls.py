@@ -8,32 +8,32 @@ from typing import Annotated
 import typer
 
 from lab.cli import common
-from lab.cli.common import AsJson, Changed, Compiler, Cpus, KernelName, TreePath
+from lab.cli.options import AsJson, Compiler, Controls, Cpus, Listing, Size, Source, Workers, expand
 
 HOLE = 1
 
 
 def register(app: typer.Typer) -> None:
     """Add the sub-command."""
-    app.command()(controls)
+    app.command()(expand(controls))
 
 
 def controls(
-    only: Annotated[list[str] | None, typer.Option("--only", metavar="ID", help="Only this one; repeatable.")] = None,
-    kernel: KernelName = None,
-    tree: TreePath = None,
+    source: Source,
+    control: Controls = None,
     cc: Compiler = None,
     cpus: Cpus = None,
-    workers: Annotated[int, typer.Option(metavar="N", help="Scenarios that run at once.")] = 2,
-    patience: Annotated[int | None, typer.Option(metavar="S", help="Longest wait for an answer of the guest.")] = None,
-    accept_changed: Changed = False,
-    listing: Annotated[bool, typer.Option("--list", help="List the controls, and what each does.")] = False,
+    workers: Workers = 2,
+    answer_timeout: Annotated[
+        int | None, typer.Option(min=1, metavar="S", help="Longest wait for an answer of the guest, in its seconds.")
+    ] = None,
+    listing: Listing = False,
     as_json: AsJson = False,
 ) -> None:
     """Put known defects back into kvmd, one at a time: each must fail in the scenario that it names."""
     from lab.controls.table import load, select
 
-    chosen = select(load(), only or ())
+    chosen = select(load(), control or ())
     if listing:
         text = "\n".join(f"{one.id}  [{', '.join(one.defects)}]  {one.scenario}\n    {one.does}" for one in chosen)
         common.say(chosen, as_json=as_json, text=text)
@@ -47,11 +47,11 @@ def controls(
         print(line, file=sys.stderr, flush=True)  # noqa: T201
 
     folder = new_run(Settings.from_environment().runs, "controls")
-    with common.bench(common.subject(kernel, tree, cc=cc, accept_changed=accept_changed), quiet=True) as bench:
-        machine = bench.spec(**common.dimensions(cpus, None, None))
+    with common.bench(source.subject(cc=cc), quiet=True) as bench:
+        machine = bench.spec(**Size(cpus=cpus).given)
         processors = machine.cpus
         shown = [one for one in chosen if one.shows_on(bench.tree().version, processors)]
-        trials = Trials(bench, processors, folder, workers=workers, patience=patience, today=machine.today)
+        trials = Trials(bench, processors, folder, workers=workers or 1, patience=answer_timeout, today=machine.today)
         verdicts = hunt(shown, trials, tell)
     common.say(verdicts, as_json=as_json, text=f"{printed(verdicts)}\nthe runs' folders: {folder}")
     if not all(verdict.good for verdict in verdicts):

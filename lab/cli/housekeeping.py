@@ -8,20 +8,24 @@ from typing import Annotated
 import typer
 
 from lab.cli import common
-from lab.cli.common import AsJson
+from lab.cli.options import AsJson, DryRun, Output, expand
 
 
 def register(app: typer.Typer) -> None:
     """Add the sub-commands."""
     for command in (doctor, report, clean):
-        app.command()(command)
+        app.command()(expand(command))
 
 
 def doctor(
-    missing: Annotated[bool, typer.Option(help="Print only the names of the missing packages.")] = False,
-    embedded: Annotated[bool, typer.Option(help="Also what the distribution's own kernel source takes.")] = False,
-    browser: Annotated[bool, typer.Option(help="Also what only the tests need: a browser, an SSH server.")] = False,
-    serving: Annotated[bool, typer.Option(help="What a host needs that others use with --host.")] = False,
+    missing: Annotated[bool, typer.Option("--missing", help="Print only the names of the missing packages.")] = False,
+    embedded: Annotated[
+        bool, typer.Option("--embedded", help="Also what the distribution's own kernel source takes.")
+    ] = False,
+    browser: Annotated[
+        bool, typer.Option("--browser", help="Also what only the tests need: a browser, an SSH server.")
+    ] = False,
+    serving: Annotated[bool, typer.Option("--serving", help="What a host needs that others use with --host.")] = False,
     command: Annotated[
         bool,
         typer.Option("--for", help="Only what a command needs, whose words follow behind --: its --tree, its kernel."),
@@ -55,7 +59,7 @@ def report(
         Path | None, typer.Argument(metavar="RUN", help="A run's folder, or a matrix's (default: the newest run).")
     ] = None,
     html: Annotated[bool, typer.Option("--html", help="Write a page, RUN/report.html, and print its path.")] = False,
-    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the page there.")] = None,
+    output: Output = None,
     as_json: AsJson = False,
 ) -> None:
     """Tell what a run did, from its journal: as lines, as one JSON value, or as a page for a browser."""
@@ -92,7 +96,7 @@ def clean(
     everything: Annotated[
         bool, typer.Option("--all", help="Downloads, unpacked trees and what was first seen of a tree as well.")
     ] = False,
-    dry_run: common.DryRun = False,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Remove what the cache can make again: kernels, work trees, disks, snapshots. What is not the lab's stays."""

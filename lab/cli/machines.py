@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from lab.cli import common
-from lab.cli.common import (
+from lab.cli.options import (
     AsJson,
     Built,
-    Changed,
     Checks,
     Compiler,
+    Control,
     Cpus,
-    Defect,
     DryRun,
-    KernelName,
-    Name,
-    NewKey,
-    Ram,
-    RemoteHost,
-    Swap,
-    TreePath,
+    Host,
+    Listing,
+    Output,
+    Scenarios,
+    Seed,
+    Seeds,
+    Size,
+    Source,
+    Workers,
+    expand,
 )
 
 DEMO = ("tour",)
@@ -33,19 +34,14 @@ DEMO = ("tour",)
 def register(app: typer.Typer) -> None:
     """Add the sub-commands."""
     for command in (boot, shell, run, demo, bench):
-        app.command()(command)
+        app.command()(expand(command))
 
 
 def boot(
-    name: Name = None,
-    tree: TreePath = None,
-    cpus: Cpus = None,
-    ram: Ram = None,
-    swap: Swap = None,
+    source: Source,
+    size: Size,
+    host: Host,
     cc: Compiler = None,
-    accept_changed: Changed = False,
-    host: RemoteHost = None,
-    new_key: NewKey = False,
     as_json: AsJson = False,
     dry_run: DryRun = False,
 ) -> None:
@@ -54,9 +50,8 @@ def boot(
 
     from lab.machine.machine import Machine
 
-    chosen = common.subject(name, tree, cc=cc, accept_changed=accept_changed)
-    with common.bench(chosen, quiet=as_json, host=host, new_key=new_key) as bench:
-        setup = bench.setup(bench.spec(**common.dimensions(cpus, ram, swap)))
+    with common.bench(source.subject(cc=cc), host, quiet=as_json) as bench:
+        setup = bench.setup(bench.spec(**size.given))
         if dry_run:
             machine = Machine(**setup)
             common.say({"by_hand": machine.by_hand()}, as_json=as_json, text=machine.by_hand())
@@ -70,23 +65,14 @@ def boot(
             common.say(value, as_json=as_json, text=text)
 
 
-def shell(
-    name: Name = None,
-    tree: TreePath = None,
-    cpus: Cpus = None,
-    ram: Ram = None,
-    swap: Swap = None,
-    control: Defect = None,
-    host: RemoteHost = None,
-    new_key: NewKey = False,
-) -> None:
+def shell(source: Source, size: Size, host: Host, cc: Compiler = None, control: Control = None) -> None:
     """Boot a kernel and give a Python prompt with `machine`, `agent`, `worker` and `kvmd` at hand."""
     import code
 
     from lab.scenario.kvmd import Kvmd
 
-    with common.bench(common.subject(name, tree, control=control), host=host, new_key=new_key) as bench:
-        machine = bench.machine(bench.spec(**common.dimensions(cpus, ram, swap)))
+    with common.bench(source.subject(cc=cc, control=control), host) as bench:
+        machine = bench.machine(bench.spec(**size.given))
         machine.swapon()
         worker = machine.agent.spawn()
         names = {"machine": machine, "agent": machine.agent, "worker": worker, "kvmd": Kvmd(worker)}
@@ -97,28 +83,21 @@ def shell(
 
 
 def run(
-    scenario: Annotated[list[str] | None, typer.Argument(metavar="SCENARIO", help="Names, or paths of tests.")] = None,
-    kernel: KernelName = None,
-    tree: TreePath = None,
+    source: Source,
+    size: Size,
+    host: Host,
+    scenario: Scenarios = None,
     cc: Compiler = None,
-    cpus: Annotated[int | None, typer.Option(metavar="N", help="Processors (default 1).")] = None,
-    ram: Annotated[int | None, typer.Option(metavar="MIB", help="The guest's memory (default 16).")] = None,
-    swap: Annotated[int | None, typer.Option(metavar="MIB", help="Its swap disk (default 96).")] = None,
-    seed: Annotated[int | None, typer.Option(metavar="N", help="Of the patterns (default: drawn and printed).")] = None,
-    seeds: Annotated[int, typer.Option(metavar="N", help="Run each seeded scenario with N seeds.")] = 1,
+    seed: Seed = None,
+    seeds: Seeds = 1,
     built: Built = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Processes (default: 1; several scenarios: one a core).")
-    ] = None,
-    control: Defect = None,
+    workers: Workers = None,
+    control: Control = None,
     checks: Checks = True,
     samples: Annotated[
         bool, typer.Option("--samples", help="Sample memory and swap all the time, for the report.")
     ] = False,
-    accept_changed: Changed = False,
-    host: RemoteHost = None,
-    new_key: NewKey = False,
-    listing: Annotated[bool, typer.Option("--list", help="List the scenarios.")] = False,
+    listing: Listing = False,
     as_json: AsJson = False,
     dry_run: DryRun = False,
 ) -> None:
@@ -130,26 +109,17 @@ def run(
         wanted = runner.paths(scenario or ()) if dry_run else runner.names()
         common.say(wanted, as_json=as_json, text="\n".join(wanted))
         return
-    given = {"--cpus": cpus, "--ram": ram, "--swap": swap, "--seed": seed, "--seeds": seeds}
+    given = {"--cpus": size.cpus, "--ram": size.ram, "--swap": size.swap, "--seed": seed, "--seeds": seeds}
     options = [f"{option}={value}" for option, value in given.items() if value is not None]
-    options += [*(["--samples"] if samples else []), *common.host_options(host, new_key=new_key)]
-    chosen = common.subject(
-        kernel, tree, cc=cc, accept_changed=accept_changed, control=control, checks=checks, built=built
-    )
+    options += [*(["--samples"] if samples else []), *common.host_options(host)]
+    chosen = source.subject(cc=cc, control=control, checks=checks, built=built)
     view: Literal["none", "pytest"] = "none" if as_json else "pytest"
-    result = run_scenarios(chosen, scenario or (), options, view=view, workers=workers)
+    result = run_scenarios(chosen, scenario or (), options, view=view, size=size.given, workers=workers)
     common.say(result, as_json=as_json, text=f"the run's folder: {result.folder}")
     raise SystemExit(result.outcome.exit_code)
 
 
-def demo(
-    kernel: KernelName = None,
-    tree: TreePath = None,
-    cpus: Cpus = None,
-    checks: Checks = False,
-    host: RemoteHost = None,
-    new_key: NewKey = False,
-) -> None:
+def demo(source: Source, size: Size, host: Host, cc: Compiler = None, checks: Checks = False) -> None:
     """Run the whole road: port, build, boot, put under swap pressure, judge; and tell what happens.
 
     It runs one scenario, the tour, and leaves a page that shows it; `run` takes all. A kernel of today is built without
@@ -159,27 +129,33 @@ def demo(
     from lab.report.html import leave
     from lab.scenario.session import run_scenarios
 
-    chosen = common.subject(kernel, tree, checks=checks)
-    options = [f"--cpus={cpus or 1}", "--samples", *common.host_options(host, new_key=new_key)]
-    result = run_scenarios(chosen, DEMO, options, view="live", bare=True)
+    given = {"--cpus": size.cpus or 1, "--ram": size.ram, "--swap": size.swap}
+    options = [f"{option}={value}" for option, value in given.items() if value is not None]
+    options += ["--samples", *common.host_options(host)]
+    result = run_scenarios(source.subject(cc=cc, checks=checks), DEMO, options, view="live", bare=True)
     print(f"its page, for a browser: {leave(result.folder)}")  # noqa: T201
     raise SystemExit(result.outcome.exit_code)
 
 
 def bench(
-    name: Name = None,
-    tree: TreePath = None,
-    figure: Annotated[list[str] | None, typer.Option("--only", help="Only these figures.")] = None,
-    cpus: Annotated[int, typer.Option(metavar="N", help="Processors.")] = 1,
+    source: Source,
+    figure: Annotated[
+        list[str] | None, typer.Option("--figure", metavar="NAME", help="Only this one; repeatable.")
+    ] = None,
+    cpus: Cpus = None,
     cc: Compiler = None,
-    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the JSON there as well.")] = None,
+    output: Output = None,
+    listing: Listing = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure what the lab costs: build, boot, restore, round trips, the kvmd scenario. Medians, in one run."""
-    from lab.report.bench import measure, table
+    from lab.report.bench import GROUPS, measure, table
 
-    with common.result_file(output) as written, common.bench(common.subject(name, tree, cc=cc), quiet=True) as opened:
-        figures = measure(opened, cpus=cpus, only=figure or (), tell=lambda line: print(line, file=sys.stderr))  # noqa: T201
+    if listing:
+        common.say(GROUPS, as_json=as_json, text="\n".join(GROUPS))
+        return
+    with common.result_file(output) as written, common.bench(source.subject(cc=cc), quiet=True) as opened:
+        figures = measure(opened, cpus=cpus or 1, only=figure or (), tell=lambda line: print(line, file=sys.stderr))  # noqa: T201
         if written is not None:
             import msgspec
 

@@ -14,9 +14,26 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lab.cli import common
-from lab.cli.common import AsJson, DryRun
+from lab.cli.options import (
+    AsJson,
+    CpuNumbers,
+    Dask,
+    DryRun,
+    Kernels,
+    RamSizes,
+    Scenario,
+    Scenarios,
+    Seed,
+    Seeds,
+    Size,
+    SwapSizes,
+    Timeout,
+    Workers,
+    expand,
+)
 from lab.errors import UsageError
 from lab.settings import Settings
+from lab.sizes import CPUS, RAM_MIB, SWAP_MIB
 
 if TYPE_CHECKING:
     from lab.matrix import Book, Cell, Crew, Result
@@ -27,37 +44,27 @@ if TYPE_CHECKING:
 
 SCENARIOS = ("boot", "user_memory", "kvmd_regions")
 KERNELS = "<2.5"
+TIMEOUT = 120.0
 FAILED, UNKNOWN = 1, 8
-
-Dask = Annotated[
-    str, typer.Option(metavar="ADDRESS", help="On a Dask cluster: its scheduler, or local: of N workers on this host.")
-]
-Sizes = Annotated[str, typer.Option(metavar="N,N", help="Numbers with commas (default: what suits each kernel).")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the sub-commands."""
-    app.command()(matrix)
-    app.command()(bisect)
+    app.command()(expand(matrix))
+    app.command()(expand(bisect))
 
 
 def matrix(
     context: typer.Context,
-    scenario: Annotated[
-        list[str] | None, typer.Argument(metavar="SCENARIO", help=f"Names (default: {' '.join(SCENARIOS)}).")
-    ] = None,
-    kernels: Annotated[
-        str, typer.Option(metavar="EXPR", help="Which: names, patterns, ranges: '2.3.99-pre*,>=2.4.0-test9'.")
-    ] = KERNELS,
-    cpus: Sizes = "",
-    ram: Sizes = "",
-    swap: Sizes = "",
-    seed: Annotated[int, typer.Option(metavar="N", help="Of the patterns.")] = 1,
-    seeds: Annotated[int, typer.Option(min=1, metavar="N", help="Each cell with N seeds.")] = 1,
-    budget: Annotated[float, typer.Option(min=1, metavar="S", help="Longest time of a cell, in seconds.")] = 120.0,
-    workers: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Cells at once (default: one a core).")
-    ] = None,
+    scenario: Scenarios = None,
+    kernel: Kernels = KERNELS,
+    cpus: CpuNumbers = "",
+    ram: RamSizes = "",
+    swap: SwapSizes = "",
+    seed: Seed = None,
+    seeds: Seeds = 1,
+    timeout: Timeout = TIMEOUT,
+    workers: Workers = None,
     dask: Dask = "",
     resume: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Go on with one that was stopped.")] = None,
     as_json: AsJson = False,
@@ -65,8 +72,9 @@ def matrix(
 ) -> None:
     """Run scenarios on many kernels and machines; each result is a line of FOLDER/results.jsonl as soon as it is there.
 
-    A cell that fails stops nothing. What has no tree at hand is told before and after. Stop it with Ctrl-C, and go on
-    with --resume; a larger --budget then tries again what took too long.
+    Without a SCENARIO: boot, user_memory and kvmd_regions. A cell that fails stops nothing. What has no tree at hand is
+    told before and after. Stop it with Ctrl-C, and go on with --resume; a larger --timeout then tries again what took
+    too long.
     """
     from lab.matrix import Book, Plan
     from lab.report.folder import new_run
@@ -76,25 +84,25 @@ def matrix(
     _check_cluster(dask, workers)
     if resume is None:
         plan = Plan(
-            kernels=tuple(_selected(kernels, settings)),
+            kernels=tuple(_selected(kernel, settings)),
             scenarios=_scenarios(scenario or SCENARIOS),
-            cpus=_numbers("--cpus", cpus),
-            ram_mib=_numbers("--ram", ram),
-            swap_mib=_numbers("--swap", swap),
-            seeds=tuple(range(seed, seed + seeds)),
-            budget=budget,
+            cpus=_numbers("--cpus", cpus, CPUS),
+            ram_mib=_numbers("--ram", ram, RAM_MIB),
+            swap_mib=_numbers("--swap", swap, SWAP_MIB),
+            seeds=_seeds(seed, seeds),
+            timeout=timeout,
         )
         cells = plan.cells()
         if dry_run:
             _say_cells(cells, as_json=as_json)
             return
         opened = Book.begin(new_run(settings.runs, "matrix"), plan)
-    elif given - {"resume", "budget", "workers", "dask", "as_json", "dry_run"}:
+    elif given - {"resume", "timeout", "workers", "dask", "as_json", "dry_run"}:
         raise UsageError(
-            "--resume goes on with what was asked for then", hint="only --budget, --workers, --dask and --json"
+            "--resume goes on with what was asked for then", hint="only --timeout, --workers, --dask and --json"
         )
     else:
-        opened = Book.resume(resume, budget if "budget" in given else None)
+        opened = Book.resume(resume, timeout if "timeout" in given else None)
     with opened as book:
         if dry_run:
             _say_cells(book.open_cells(), as_json=as_json)
@@ -134,25 +142,21 @@ def _work(book: Book, settings: Settings, workers: int | None, dask: str, *, as_
 
 
 def bisect(
-    scenario: Annotated[str, typer.Option(metavar="S", help="The scenario's name.")],
-    good: Annotated[str, typer.Option(metavar="KERNEL", help="One on which it passes.")],
-    bad: Annotated[str, typer.Option(metavar="KERNEL", help="One on which it does not; older or newer.")],
-    kernels: Annotated[str, typer.Option(metavar="EXPR", help="Among which, as for matrix.")] = "all",
-    repeat: Annotated[int, typer.Option(min=1, metavar="N", help="Tries of each kernel, with a seed each.")] = 5,
-    seed: Annotated[int, typer.Option(metavar="N", help="The first seed.")] = 1,
-    cpus: common.Cpus = None,
-    ram: common.Ram = None,
-    swap: common.Swap = None,
-    budget: Annotated[float, typer.Option(min=1, metavar="S", help="Longest time of a try, in seconds.")] = 120.0,
-    workers: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Tries at once (default: one a core).")
-    ] = None,
+    size: Size,
+    scenario: Scenario,
+    good: Annotated[str, typer.Option(metavar="NAME", help="A kernel on which it passes.")],
+    bad: Annotated[str, typer.Option(metavar="NAME", help="A kernel on which it does not; older or newer.")],
+    kernel: Kernels = "all",
+    seed: Seed = None,
+    seeds: Seeds = 5,
+    timeout: Timeout = TIMEOUT,
+    workers: Workers = None,
     dask: Dask = "",
     as_json: AsJson = False,
 ) -> None:
     """Find the release in which a scenario's outcome changes, with few builds.
 
-    Each release that it looks at is tried N times: one that passes only sometimes counts as bad, and is told.
+    Each release that it looks at is tried with N seeds: one that passes only sometimes counts as bad, and is told.
     """
     from lab.matrix import Book, Plan
     from lab.matrix.bisect import bisect as search
@@ -163,16 +167,15 @@ def bisect(
 
     settings = Settings.from_environment()
     _check_cluster(dask, workers)
-    among = _selected(kernels, settings)
+    among = _selected(kernel, settings)
     check(among, good, bad)
-    dimensions = common.dimensions(cpus, ram, swap)
     plan = Plan(
         kernels=tuple(among),
         scenarios=_scenarios([scenario]),
-        seeds=tuple(range(seed, seed + repeat)),
-        budget=budget,
+        seeds=_seeds(seed, seeds),
+        timeout=timeout,
         samples=True,
-        **{name: (size,) for name, size in dimensions.items()},
+        **{name: (value,) for name, value in size.given.items()},
     )
     without = missing(among, settings)
     _tell_missing(without)
@@ -248,11 +251,18 @@ def _given(context: typer.Context) -> set[str]:
     return {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
 
 
-def _numbers(option: str, text: str) -> tuple[int, ...]:
+def _numbers(option: str, text: str, allowed: range) -> tuple[int, ...]:
     words = [word.strip() for word in text.split(",")] if text else []
-    if not all(word.isdecimal() for word in words):
-        raise UsageError(f"{option} {text!r}", hint=f"numbers with commas: {option} 1,2")
+    if not all(word.isdecimal() and int(word) in allowed for word in words):
+        hint = f"numbers from {allowed[0]} to {allowed[-1]}, with commas: {option} {allowed[0]},{allowed[-1]}"
+        raise UsageError(f"{option} {text!r}", hint=hint)
     return tuple(int(word) for word in words)
+
+
+def _seeds(first: int | None, count: int) -> tuple[int, ...]:
+    """Return the seeds from one on; from 1, so that two matrices are alike, if none was given."""
+    first = 1 if first is None else first
+    return tuple(range(first, first + count))
 
 
 def _note(line: str) -> None:

@@ -9,27 +9,14 @@ from typing import Annotated
 import typer
 
 from lab.cli import common
-from lab.cli.common import (
-    AsJson,
-    Changed,
-    Checks,
-    Compiler,
-    DryRun,
-    Fragments,
-    Name,
-    NewKey,
-    Patches,
-    Pin,
-    RemoteHost,
-    Smp,
-    TreePath,
-)
+from lab.cli.options import AsJson, Checks, Compiler, Cpus, DryRun, Fragments, Host, Patches, Size, Source, Swap, expand
+from lab.sizes import DEFAULT_SWAP_MIB
 
 
 def register(app: typer.Typer) -> None:
     """Add the sub-commands."""
     for command in (kernels, fetch, port, build, image):
-        app.command()(command)
+        app.command()(expand(command))
 
 
 def kernels(as_json: AsJson = False) -> None:
@@ -44,35 +31,28 @@ def kernels(as_json: AsJson = False) -> None:
     common.say(rows, as_json=as_json, text=text)
 
 
-def fetch(
-    name: Name = None,
-    tree: TreePath = None,
-    sha256: Pin = None,
-    accept_changed: Changed = False,
-    as_json: AsJson = False,
-    dry_run: DryRun = False,
-) -> None:
+def fetch(source: Source, as_json: AsJson = False, dry_run: DryRun = False) -> None:
     """Get a kernel's pristine source tree: from --tree, from KVMD_LAB_TREES, from the cache or by download."""
-    wanted = common.subject(name, tree, sha256=sha256, accept_changed=accept_changed)
-    with common.bench(wanted, quiet=as_json) as bench:
+    with common.bench(source.subject(), quiet=as_json) as bench:
         if dry_run:
-            from lab import source
+            from lab.source import choose, locate
 
-            where = "tree" if tree else source.locate(wanted.name or "", bench.settings)
-            common.say({"where": where}, as_json=as_json, text=f"{wanted.name or tree}: {where}")
+            name = source.kernel or (None if source.tree else choose(bench.settings).name)
+            where = "tree" if source.tree or name is None else locate(name, bench.settings)
+            common.say({"where": where}, as_json=as_json, text=f"{name or source.tree}: {where}")
             return
         found = bench.tree()
         common.say(found, as_json=as_json, text=f"{found.version}  {found.path}\ndigest {found.digest}")
 
 
 def port(
-    name: Name = None,
-    tree: TreePath = None,
+    source: Source,
     to: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the ported tree there.")] = None,
-    explain: Annotated[bool, typer.Option(help="List what each record of the ledger does, and why.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="List what each record of the ledger does, and why.")
+    ] = False,
     export: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the port as a series of patches.")] = None,
     patch: Patches = None,
-    accept_changed: Changed = False,
     as_json: AsJson = False,
 ) -> None:
     """Port a tree to today's compiler, with kvmd in it; without --to or --export only try whether every record fits."""
@@ -80,7 +60,7 @@ def port(
     from lab.errors import UsageError
     from lab.port.patches import export as export_series
 
-    with common.bench(common.subject(name, tree, accept_changed=accept_changed), quiet=as_json) as bench:
+    with common.bench(source.subject(), quiet=as_json) as bench:
         own = bench.settings.ledger
         pristine, ledger = bench.tree(), porting.own_ledger() if own is None else porting.load(own)
         if export is not None:
@@ -102,33 +82,20 @@ def port(
 
 
 def build(
-    name: Name = None,
-    tree: TreePath = None,
-    smp: Smp = False,
-    checks: Checks = True,
+    source: Source,
+    host: Host,
+    cpus: Cpus = None,
     cc: Compiler = None,
+    checks: Checks = True,
     fragment: Fragments = None,
     patch: Patches = None,
-    sha256: Pin = None,
-    accept_changed: Changed = False,
-    host: RemoteHost = None,
-    new_key: NewKey = False,
     as_json: AsJson = False,
     dry_run: DryRun = False,
 ) -> None:
     """Build a kernel with kvmd from a tree, and audit the result."""
-    wanted = common.subject(
-        name,
-        tree,
-        sha256=sha256,
-        accept_changed=accept_changed,
-        cc=cc,
-        fragments=fragment,
-        patches=patch,
-        checks=checks,
-    )
-    with common.bench(wanted, quiet=as_json, host=host, new_key=new_key) as bench:
-        variant = "smp" if smp else "up"
+    wanted = source.subject(cc=cc, fragments=fragment, patches=patch, checks=checks)
+    with common.bench(wanted, host, quiet=as_json) as bench:
+        variant = "smp" if bench.spec(**Size(cpus=cpus).given).cpus > 1 else "up"
         if dry_run:
             common.say(bench.plan(variant), as_json=as_json, text=f"would build {bench.plan(variant)}")
             return
@@ -143,10 +110,8 @@ def build(
         common.say({"kernel": kernel, "manifest": manifest}, as_json=as_json, text=text)
 
 
-def image(
-    swap: Annotated[int, typer.Option(metavar="MIB", help="Size of the swap disk.")] = 96, as_json: AsJson = False
-) -> None:
+def image(swap: Swap = None, as_json: AsJson = False) -> None:
     """Build the guest's programs and disks."""
-    with common.bench(common.subject(), quiet=as_json) as bench:
-        disks = bench.image(swap)
+    with common.bench(Source().subject(), quiet=as_json) as bench:
+        disks = bench.image(swap or DEFAULT_SWAP_MIB)
         common.say(disks, as_json=as_json, text=f"{disks.root}\n{disks.swap}")

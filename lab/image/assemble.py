@@ -12,9 +12,9 @@ from lab.image.swap import swap_disk
 from lab.journal import Journal
 from lab.resources import folder
 from lab.settings import Settings
+from lab.sizes import DEFAULT_SWAP_MIB
 
 KIND = "image"
-SWAP_MEBIBYTES = 64
 
 
 class Image(msgspec.Struct, frozen=True):
@@ -30,7 +30,7 @@ class Image(msgspec.Struct, frozen=True):
 
 
 def build(
-    settings: Settings, cache: Cache, journal: Journal, *, cc: str | None = None, swap_mib: int = SWAP_MEBIBYTES
+    settings: Settings, cache: Cache, journal: Journal, *, cc: str | None = None, swap_mib: int = DEFAULT_SWAP_MIB
 ) -> Image:
     """Return the guest's disks, from the cache or newly made (about half a second).
 

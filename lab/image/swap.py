@@ -7,9 +7,9 @@ from pathlib import Path
 
 from lab.cache import host_trouble
 from lab.errors import UsageError
+from lab.sizes import SWAP_MIB
 
 PAGE_SIZE = 4096
-MOST_MEBIBYTES = 2047  # the largest that every kernel from 2.2 on takes
 _SIGNATURE = b"SWAPSPACE2"
 _INFO = struct.Struct("<III")  # version, number of the last page, bad pages
 _INFO_PLACE = 1024  # before it there is room for a boot sector
@@ -26,8 +26,8 @@ def header(pages: int) -> bytes:
 
 def swap_disk(path: Path, mebibytes: int) -> Path:
     """Write a sparse swap disk of 1..2047 MiB and return its path; other sizes are a UsageError."""
-    if not 1 <= mebibytes <= MOST_MEBIBYTES:
-        raise UsageError(f"a swap disk of {mebibytes} MiB can't be", hint=f"choose 1 to {MOST_MEBIBYTES} MiB")
+    if mebibytes not in SWAP_MIB:
+        raise UsageError(f"a swap disk of {mebibytes} MiB can't be", hint=f"choose {SWAP_MIB[0]} to {SWAP_MIB[-1]} MiB")
     size = mebibytes << 20
     with host_trouble(f"making a swap disk of {mebibytes} MiB"), path.open("wb") as file:
         file.write(header(size // PAGE_SIZE))

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from lab.errors import MachineError, UsageError
+from lab.sizes import CPUS, DEFAULT_SWAP_MIB, RAM_MIB
 from lab.version import KernelVersion, VersionRange
 
 Accel = Literal["tcg", "kvm", "auto"]
@@ -30,7 +31,7 @@ class MachineSpec(msgspec.Struct, frozen=True, kw_only=True):
     ram_mib: int = 16
     cpus: int = 1
     cpu: str = ""
-    swap_mib: int = 96
+    swap_mib: int = DEFAULT_SWAP_MIB
     accel: Accel = "tcg"
     icount_shift: int | None = 5
     skip_idle: bool = False
@@ -39,10 +40,12 @@ class MachineSpec(msgspec.Struct, frozen=True, kw_only=True):
     board: str = ""
 
     def __post_init__(self) -> None:
-        if not 4 <= self.ram_mib <= 3072:
-            raise UsageError(f"a machine with {self.ram_mib} MiB of RAM", hint="from 4 to 3072 MiB")
-        if not 1 <= self.cpus <= 8:
-            raise UsageError(f"a machine with {self.cpus} CPUs", hint="from 1 to 8")
+        if self.ram_mib not in RAM_MIB:
+            raise UsageError(
+                f"a machine with {self.ram_mib} MiB of RAM", hint=f"from {RAM_MIB[0]} to {RAM_MIB[-1]} MiB"
+            )
+        if self.cpus not in CPUS:
+            raise UsageError(f"a machine with {self.cpus} CPUs", hint=f"from {CPUS[0]} to {CPUS[-1]}")
         if self.swap_mib < 0:
             raise UsageError(f"a swap disk of {self.swap_mib} MiB")
         if self.icount_shift is not None and not 0 <= self.icount_shift <= 10:

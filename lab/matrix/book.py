@@ -24,7 +24,7 @@ _UNKNOWN: tuple[Outcome, ...] = ("error", "impossible")
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked for. `budget` is the longest that a cell may take, in seconds; `samples`: its page has plots."""
+    """What was asked for. `timeout` is the longest that a cell may take, in seconds; `samples`: its page has plots."""
 
     kernels: tuple[str, ...]
     scenarios: tuple[str, ...]
@@ -32,7 +32,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     ram_mib: tuple[int, ...] = ()
     swap_mib: tuple[int, ...] = ()
     seeds: tuple[int, ...] = (1,)
-    budget: float = 120.0
+    timeout: float = msgspec.field(default=120.0, name="budget")  # as it is called in the files of older matrices
     samples: bool = False
 
     def cells(self) -> list[Cell]:
@@ -93,10 +93,10 @@ class Book:
         return book
 
     @classmethod
-    def resume(cls, folder: Path, budget: float | None = None) -> Self:
-        """Open one that was begun before, with all of its results; from now on with another budget, if one is given."""
+    def resume(cls, folder: Path, timeout: float | None = None) -> Self:
+        """Open one that was begun before, with all of its results; from now on with another timeout, if given."""
         plan = read_plan(folder)
-        book = cls(folder, plan if budget is None else msgspec.structs.replace(plan, budget=budget))
+        book = cls(folder, plan if timeout is None else msgspec.structs.replace(plan, timeout=timeout))
         path = folder / RESULTS
         with host_trouble(f"reading {path}"):
             jsonlines.mend(path)
@@ -115,7 +115,7 @@ class Book:
 
     def _is_open(self, result: Result | None) -> bool:
         if result is not None and result.outcome == "timeout":
-            return result.seconds < self.plan.budget
+            return result.seconds < self.plan.timeout
         return result is None or not result.known
 
 

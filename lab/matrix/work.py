@@ -55,7 +55,7 @@ class Trouble(msgspec.Struct, frozen=True):
 def build(kernel: str, variant: str, folder: Path, stop: Stop, options: Sequence[str] = ()) -> Trouble | None:
     """Build a kernel into the cache, and say what became of it if there is none; `options` are more of its options."""
     log = folder / "builds" / f"{kernel}-{variant}.log"
-    arguments = ["build", kernel, *(["--smp"] if variant == "smp" else []), *options]
+    arguments = ["build", f"--kernel={kernel}", f"--cpus={2 if variant == 'smp' else 1}", *options]
     code, complaint = _call(arguments, log, {}, BUILD_SECONDS, stop)
     if code == 0:
         return None
@@ -73,7 +73,7 @@ def attempt(cell: Cell, folder: Path, plan: Plan, stop: Stop, options: Sequence[
     log, before = place / "output.log", _runs(place)
     arguments = ["run", *cell.arguments, "--workers=1", "--json", *options]
     arguments += ["--samples"] * plan.samples
-    code, complaint = _call(arguments, log, {"KVMD_LAB_RUNS": str(place)}, plan.budget, stop)
+    code, complaint = _call(arguments, log, {"KVMD_LAB_RUNS": str(place)}, plan.timeout, stop)
     seconds = round(time.monotonic() - begin, 3)
     runs = sorted(_runs(place) - before)
     run = str(runs[-1].relative_to(folder)) if runs else ""
@@ -81,7 +81,7 @@ def attempt(cell: Cell, folder: Path, plan: Plan, stop: Stop, options: Sequence[
         if runs:
             leave_run(runs[-1])
     if code is None:
-        why = f"no end within {plan.budget:g} s"
+        why = f"no end within {plan.timeout:g} s"
         return Result(cell=cell, outcome="timeout", seconds=seconds, reason=why, run=run)
     outcome, reason = _verdict(runs[-1]) if runs else ("error", "")
     if outcome != "passed" and not reason:
@@ -90,10 +90,10 @@ def attempt(cell: Cell, folder: Path, plan: Plan, stop: Stop, options: Sequence[
 
 
 def _call(
-    arguments: Sequence[str], log: Path, environment: Mapping[str, str], budget: float, stop: Stop
+    arguments: Sequence[str], log: Path, environment: Mapping[str, str], timeout: float, stop: Stop
 ) -> tuple[int | None, str]:
-    """Return the exit code of a child, None if it took longer than `budget` seconds, and what it complained of."""
-    end = time.monotonic() + budget
+    """Return the exit code of a child, None if it took longer than `timeout` seconds, and what it complained of."""
+    end = time.monotonic() + timeout
     with Child(arguments, log, environment) as child:
         while not child.ended and time.monotonic() < end:
             child.wait(_LOOK_SECONDS)

@@ -220,21 +220,24 @@ def _quantiles(name: str, values: list[float]) -> Iterator[Figure]:
     yield Figure(f"{name}, 99th percentile", cuts[98], 5.0, "ms", len(values), max(values))
 
 
+_QUICK = (_Bench.build_warm, _Bench.boot, _Bench.restore, _Bench.round_trip, _Bench.cost, _Bench.regions)
+_GROUPS = {group.__name__: group for group in (*_QUICK, _Bench.build_cold)}
+GROUPS = tuple(_GROUPS)
+
+
 def measure(bench: Workbench, *, cpus: int, only: Sequence[str], tell: Tell) -> list[Figure]:
     """Measure all figures, or those whose group is named in `only`: build_cold, build_warm, boot, ...
 
     UsageError: there is no such group; nothing has been measured then.
     """
-    found = _Bench(bench, cpus)
-    quick = (found.build_warm, found.boot, found.restore, found.round_trip, found.cost, found.regions)
-    groups = {group.__name__: group for group in (*quick, found.build_cold)}
-    unknown = sorted(set(only) - set(groups))
+    unknown = sorted(set(only) - set(_GROUPS))
     if unknown:
-        raise UsageError(f"there are no figures {', '.join(unknown)}", hint=f"--only takes {', '.join(groups)}")
+        raise UsageError(f"there are no figures {', '.join(unknown)}", hint=f"--figure takes {', '.join(_GROUPS)}")
+    found = _Bench(bench, cpus)
     figures = []
-    for name in only or groups:
+    for name in only or _GROUPS:
         tell(f"measuring {name} ...")
-        figures += list(groups[name]())
+        figures += list(_GROUPS[name](found))
     return figures
 
 

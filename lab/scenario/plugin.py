@@ -16,7 +16,6 @@ message and where it was raised; pytest's --full-trace shows the lab's code as w
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -51,9 +50,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--kernel", metavar="NAME", help="a kernel's name, such as 2.3.99-pre3")
     group.addoption("--tree", metavar="PATH", type=Path, help="its source: a folder or a tarball")
     group.addoption("--cc", metavar="CC", help="the compiler, such as gcc-11")
-    group.addoption("--cpus", metavar="N", type=int, help="processors (default 1)")
-    group.addoption("--ram", metavar="MIB", type=int, help="the guest's memory (default 16)")
-    group.addoption("--swap", metavar="MIB", type=int, help="its swap disk (default 96)")
+    group.addoption("--cpus", metavar="N", type=int, help="processors (default: as the kernel needs)")
+    group.addoption("--ram", metavar="MIB", type=int, help="memory (default: as the kernel needs)")
+    group.addoption("--swap", metavar="MIB", type=int, help="the swap disk (default: 96)")
     group.addoption("--seed", metavar="N", type=int, help="of the patterns and of every choice (default: drawn)")
     group.addoption(
         "--seeds", metavar="N", type=int, default=1, help="run each seeded test with N seeds from --seed on"
@@ -216,10 +215,8 @@ def workbench(pytestconfig: pytest.Config, lab_settings: Settings, lab_journal: 
     from lab.scenario.subject import Subject
     from lab.scenario.workbench import Workbench
 
-    tree = pytestconfig.getoption("--tree") or os.environ.get("KVMD_LAB_TREE")
-    asked = Subject(
-        name=pytestconfig.getoption("--kernel"), tree=Path(tree) if tree else None, cc=pytestconfig.getoption("--cc")
-    )
+    option = pytestconfig.getoption
+    asked = Subject(name=option("--kernel"), tree=option("--tree"), cc=option("--cc"))
     subject = pytestconfig.stash.get(SUBJECT, asked)
     with Workbench(subject, lab_settings, lab_journal, pytestconfig.stash[RUN]) as bench:
         yield bench

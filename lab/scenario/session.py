@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,11 +13,15 @@ from typing import Literal
 
 import msgspec
 
+from lab.errors import LabError
 from lab.journal import Journal
 from lab.report.folder import new_run
 from lab.scenario import runner
 from lab.scenario.subject import Subject
+from lab.scenario.workbench import Workbench
 from lab.settings import Settings
+
+BEFORE = "preparation"  # in the place of a scenario's name
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -33,10 +38,14 @@ def run_scenarios(
     options: Sequence[str],
     *,
     view: Literal["none", "pytest", "live"],
+    size: Mapping[str, int] | None = None,
     workers: int | None = 1,
     bare: bool = False,
 ) -> Result:
     """Run scenarios into a new folder.
+
+    With a `size`, the dimensions of a machine that were asked for, the kernel's source is got and the machine told
+    before the first scenario, so that what is wrong with them is said once and not by every scenario.
 
     The view is pytest's own terminal, the live view (plain lines where there is no terminal), or none. `workers` and
     `bare` as for runner.run; with several processes the live view gets their events at the end.
@@ -54,9 +63,34 @@ def run_scenarios(
         # pytest must leave the file descriptors alone, or it would swallow the live view
         quiet = [] if view == "pytest" else ["-p", "no:terminal", "--capture=sys"]
         journal.record("run", repeat=repeat, began=datetime.now(UTC).isoformat(timespec="seconds"))
-        outcome = runner.run(subject, wanted, journal, folder, options=[*quiet, *options], workers=workers, bare=bare)
+        outcome = None if size is None else _trouble(subject, size, journal, tell=view == "pytest")
+        if outcome is None:
+            outcome = runner.run(
+                subject, wanted, journal, folder, options=[*quiet, *options], workers=workers, bare=bare
+            )
         counts = f"{outcome.passed} passed, {outcome.failed} failed, {outcome.errors} errors"
         journal.record("note", text=f"{outcome.error}\n\n{counts}" if outcome.error else counts)
     result = Result(folder, outcome, repeat)
     (folder / "result.json").write_bytes(msgspec.json.format(msgspec.json.encode(result, enc_hook=str)))
     return result
+
+
+def _trouble(subject: Subject, size: Mapping[str, int], journal: Journal, *, tell: bool) -> runner.Outcome | None:
+    """Say which kernel and machine it will be; return what became of the run if there can be none."""
+    begin = time.monotonic()
+    try:
+        with Workbench(subject, Settings.from_environment(), journal) as bench:
+            spec = bench.spec(**size)
+    except LabError as error:
+        if tell:
+            print(f"kvmd-lab: {error}", file=sys.stderr)  # noqa: T201
+        why = {"verdict": "error", "why": str(error)}
+        journal.record("outcome", test=BEFORE, phase="setup", outcome="failed", seconds=time.monotonic() - begin, **why)
+        broken = (runner.Broken(BEFORE, "error", str(error).partition("\n")[0]),)
+        return runner.Outcome(
+            passed=0, failed=0, errors=1, skipped=0, exit_code=error.exit_code, error=str(error), broken=broken
+        )
+    if tell:
+        machine = f"{spec.cpus} CPU{'s' * (spec.cpus > 1)}, {spec.ram_mib} MiB, {spec.swap_mib} MiB of swap"
+        print(f"kvmd-lab: Linux {bench.version} on {machine}", file=sys.stderr)  # noqa: T201
+    return None

@@ -57,7 +57,7 @@ def test_two_runs_at_once_do_not_meet(tmp_path: Path) -> None:
 def test_matrix_that_is_stopped_and_resumed_loses_no_cell(tmp_path: Path) -> None:
     environment = os.environ | {"KVMD_LAB_RUNS": str(tmp_path)}
     matrix = [sys.executable, "-m", "lab", "matrix"]
-    begin = [*matrix, "boot", "tour", "user_memory", f"--kernels={packaged.current()}", "--workers=1", "--budget=300"]
+    begin = [*matrix, "boot", "tour", "user_memory", f"--kernel={packaged.current()}", "--workers=1", "--timeout=300"]
     with subprocess.Popen(begin, env=environment, stderr=subprocess.PIPE, text=True) as stopped:
         assert stopped.stderr is not None
         for line in stopped.stderr:

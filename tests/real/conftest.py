@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 
 from lab import source
@@ -13,7 +10,7 @@ from lab.settings import Settings
 from lab.source import Tree
 
 NAME = "2.3.99-pre3"
-MISSING = f"no {NAME} tree: set KVMD_LAB_TREES to a folder that holds one, or KVMD_LAB_TREE to its path"
+MISSING = f"no {NAME} tree: set KVMD_LAB_TREES to a folder that holds one, or give --tree its path"
 
 
 @pytest.fixture(scope="session")
@@ -23,9 +20,9 @@ def real_settings() -> Settings:
 
 
 @pytest.fixture(scope="session")
-def real_tree(real_settings: Settings) -> Tree:
+def real_tree(real_settings: Settings, pytestconfig: pytest.Config) -> Tree:
     """A pristine tree of the version that the ledger is written for; never downloaded here."""
-    given = os.environ.get("KVMD_LAB_TREE")
+    given = pytestconfig.getoption("--tree")
     if given is None and (real_settings.trees is None or source.locate(NAME, real_settings) != "tree"):
         pytest.skip(MISSING)
-    return source.obtain(NAME, tree=Path(given) if given else None, settings=real_settings, journal=Journal())
+    return source.obtain(NAME, tree=given, settings=real_settings, journal=Journal())

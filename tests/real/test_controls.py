@@ -16,7 +16,7 @@ def test_defects_that_are_put_back_are_noticed(
 ) -> None:
     monkeypatch.setenv("KVMD_LAB_RUNS", str(tmp_path))
     chosen = ("two-gib-sign", "foreign-free", "polling")
-    rows = lab(real_tree, "controls", f"--cpus={cpus}", *(f"--only={name}" for name in chosen))
+    rows = lab(real_tree, "controls", f"--cpus={cpus}", *(f"--control={name}" for name in chosen))
     assert {row["control"]: row["result"] for row in rows} == dict.fromkeys(chosen, "killed")
 
 

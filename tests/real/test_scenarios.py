@@ -43,7 +43,7 @@ def test_scenarios_of_the_history_say_of_this_release_what_its_pages_say(
         lab(real_tree, "run", str(history / "test_flood_time.py"))
 
 
-@pytest.mark.parametrize("smp", [(), ("--smp",)], ids=["up", "smp"])
+@pytest.mark.parametrize("smp", [(), ("--cpus=2",)], ids=["up", "smp"])
 def test_gcc_11_builds_a_kernel_that_passes_the_audit(real_tree: Tree, smp: tuple[str, ...]) -> None:
     if shutil.which("gcc-11") is None:
         pytest.skip("no gcc-11: apt-get install gcc-11")

@@ -137,7 +137,7 @@ def no_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("demo", "linux-source", True),
         ("run --kernel 6.12 --samples", "linux-source-6.12", True),
-        ("build 6.6 --smp", "linux-source-6.6", True),
+        ("build --kernel 6.6 --cpus 2", "linux-source-6.6", True),
         ("run --tree {today}", "", True),
         ("run boot --tree={today}", "", True),
         ("demo --tree {old}", "", False),

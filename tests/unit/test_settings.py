@@ -75,3 +75,9 @@ def test_host_of_the_command_line_goes_before_that_of_the_environment(tmp_path: 
 def test_make_gets_the_processors_that_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lab.settings.CORES", {3, 5, 7})
     assert Settings.from_environment({}).jobs == 4
+
+
+def test_variable_of_an_older_lab_is_told_what_to_say_today() -> None:
+    with pytest.raises(UsageError, match="KVMD_LAB_TREE is read no more") as caught:
+        Settings.from_environment({"KVMD_LAB_TREE": "/a/tree"})
+    assert "--tree PATH" in caught.value.hint

@@ -87,6 +87,7 @@ def called(module: ast.Module) -> Iterator[str]:
 
 def commands(script: str) -> set[str]:
     """Return the first words of a shell script's commands, without its own functions."""
+    script = re.sub(r"<<'(\w+)'\n.*?^\1$", "", script, flags=re.MULTILINE | re.DOTALL)  # here-documents
     script = re.sub(r"(^|\s)#.*", "", script)
     script = re.sub(r"^[^()\n]*\)", "", script, flags=re.MULTILINE).replace("$(", "\n")  # the patterns of a case
     script = re.sub(r"""'[^']*'|"(?:[^"\\\n]|\\.)*\"""", '""', script)

@@ -116,8 +116,8 @@ def test_bisection_on_a_cluster_finds_the_release(toys: Toys, trees: Path, tmp_p
         shutil.copytree(trees / "linux", toys.trees / name)
     edit(toys.trees / "pre2" / "Makefile", "-pre3", "-pre2")
     toys.scenario.write_text(NEWER)
-    argv = [sys.executable, "-m", "lab", "bisect", f"--scenario={toys.scenario}", "--kernels=2.3.99-pre2,2.3.99-pre3"]
-    argv += ["--good=2.3.99-pre3", "--bad=2.3.99-pre2", "--repeat=3", "--json", *LOCAL]
+    argv = [sys.executable, "-m", "lab", "bisect", str(toys.scenario), "--kernel=2.3.99-pre2,2.3.99-pre3"]
+    argv += ["--good=2.3.99-pre3", "--bad=2.3.99-pre2", "--seeds=3", "--json", *LOCAL]
     found = subprocess.run(argv, env=toys.environment(), capture_output=True, text=True, check=False, timeout=60)
     assert found.returncode == 0, found.stderr
     assert "fails up to 2.3.99-pre2 and passes from 2.3.99-pre3 on" in json.loads(found.stdout)["says"]

@@ -84,7 +84,7 @@ class Toys:
     @contextmanager
     def matrix(self, *words: str, seeds: int = 4) -> Iterator[subprocess.Popen[str]]:
         """Start a matrix of one scenario with some seeds."""
-        argv = [sys.executable, "-m", "lab", "matrix", str(self.scenario), f"--kernels={KERNEL}", f"--seeds={seeds}"]
+        argv = [sys.executable, "-m", "lab", "matrix", str(self.scenario), f"--kernel={KERNEL}", f"--seeds={seeds}"]
         with subprocess.Popen(
             [*argv, "--json", *words],
             env=self.environment(),

@@ -26,7 +26,7 @@ CHOSEN = ("boot", "io_errors", "kvmd_regions", "outside", "slow_disk", "tour")
 @pytest.fixture(scope="session")
 def kernel() -> Path:
     """The kernel's folder in this user's cache, as the other tests of this tier leave it there."""
-    return Path(lab("build", packaged.current(), "--smp")["kernel"]["bzimage"]).parent
+    return Path(lab("build", f"--kernel={packaged.current()}", "--cpus=2")["kernel"]["bzimage"]).parent
 
 
 def lab(*words: str, **environment: str) -> Any:

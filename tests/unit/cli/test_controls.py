@@ -15,13 +15,13 @@ from tests.unit.cli.calls import Call
 def test_list_tells_each_control_with_its_scenario(call: Call) -> None:
     rows = json.loads(call("controls", "--list", "--json").stdout)
     assert [(row["id"], row["scenario"]) for row in rows] == [(one.id, one.scenario) for one in load()]
-    text = call("controls", "--list", "--only", "polling").stdout
+    text = call("controls", "--list", "--control", "polling").stdout
     assert text.startswith("polling  [15]  queue::")
     assert len(text.splitlines()) == 2
 
 
 def test_unknown_control_is_usage(call: Call) -> None:
-    done = call("controls", "--only", "no-such")
+    done = call("controls", "--control", "no-such")
     assert done.returncode == 2
     assert "no-such" in done.stderr
 

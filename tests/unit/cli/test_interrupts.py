@@ -85,7 +85,7 @@ def test_interrupted_download_leaves_nothing_under_its_final_name(number: int, c
         mirror.files = {f"/{path}": bytes(1000) for spec in kernels() for path in spec.files}
         mirror.manners = [stall]
         call.mirrors = mirror.url
-        with call.start("fetch", "2.3.99-pre3") as child:
+        with call.start("fetch", "--kernel", "2.3.99-pre3") as child:
             assert asked.wait(30)
             os.kill(child.pid, number)
             _, said = child.communicate(timeout=30)

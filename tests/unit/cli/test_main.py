@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -88,6 +91,24 @@ def test_usage_error_leads_to_the_help_of_its_sub_command(call: Call) -> None:
     assert (call().returncode, call().stderr) == (2, "")
 
 
+@pytest.mark.parametrize(
+    ("typed", "wanted"),
+    [
+        ("bis", "bisect"),
+        ("run --see", "--seed --seeds"),
+        ("run kvmd_r", "kvmd_regions"),
+        ("demo --kernel 2.4.0-test1", "2.4.0-test1 2.4.0-test10 2.4.0-test11 2.4.0-test12"),
+        ("controls --control poll", "polling"),
+    ],
+)
+def test_shell_completes_what_can_be_named(typed: str, wanted: str) -> None:
+    script = Path(sys.executable).with_name("kvmd-lab")  # its name is part of the variable's
+    words = {"COMP_WORDS": f"kvmd-lab {typed}", "COMP_CWORD": str(len(typed.split()))}
+    environment = {**os.environ, "_KVMD_LAB_COMPLETE": "complete_bash", **words}
+    done = subprocess.run([script], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.split()) == (0, wanted.split())
+
+
 def test_help_and_readme_name_every_sub_command(call: Call) -> None:
     commands = {each.name or getattr(each.callback, "__name__", "") for each in application.app.registered_commands}
     said = call("--help").stdout
@@ -113,14 +134,14 @@ def test_kernels_lists_point_releases_that_the_user_has(call: Call, tmp_path: Pa
 
 
 def test_mirror_without_the_kernel_tells_what_to_give(call: Call) -> None:
-    done = call("fetch", "2.3.99-pre3")
+    done = call("fetch", "--kernel", "2.3.99-pre3")
     assert done.returncode == 3
     assert "KVMD_LAB_TREES" in done.stderr
     assert "--tree" in done.stderr
 
 
 def test_tree_of_another_version_is_refused_with_both_names(call: Call) -> None:
-    done = call("fetch", "2.3.99-pre5", "--tree", TOY_TREE)
+    done = call("fetch", "--kernel", "2.3.99-pre5", "--tree", TOY_TREE)
     assert done.returncode == 3
     assert "2.3.99-pre3" in done.stderr
     assert "2.3.99-pre5" in done.stderr
@@ -197,10 +218,27 @@ def test_run_without_a_tree_fails_as_the_source_did(call: Call) -> None:
     assert "KVMD_LAB_TREES" in outcome["error"]
 
 
+def test_run_of_all_scenarios_without_a_source_says_so_once(call: Call, tmp_path: Path) -> None:
+    done = call.process("run", "--tree", tmp_path / "none")
+    assert (done.returncode, done.stderr.count(f"there is no {tmp_path / 'none'}")) == (3, 1)
+    assert "collected" not in done.stdout
+    done = call.process("run", "--tree", tmp_path / "none", "--json")
+    outcome = json.loads(done.stdout)["outcome"]
+    assert (outcome["errors"], len(outcome["broken"])) == (1, 1)
+
+
+def test_run_tells_the_kernel_and_the_machine_that_it_takes(call: Call, tmp_path: Path) -> None:
+    own = tmp_path / "test_own.py"
+    own.write_text("def test_it(): pass")
+    said = call.process("run", own, "--tree", TOY_TREE, "--ram", "20").stderr
+    assert said.startswith("kvmd-lab: Linux 2.3.99-pre3 on 1 CPU, 20 MiB, 96 MiB of swap\n")
+
+
 def test_samples_are_asked_for_by_run(call: Call, tmp_path: Path) -> None:
     own = tmp_path / "test_own.py"
     own.write_text("def test_it(pytestconfig): assert pytestconfig.getoption('--samples')")
-    counts = [json.loads(call.process("run", own, "--json", *more).stdout)["outcome"] for more in ([], ["--samples"])]
+    run = ("run", own, "--tree", TOY_TREE, "--json")
+    counts = [json.loads(call.process(*run, *more).stdout)["outcome"] for more in ([], ["--samples"])]
     assert [(one["passed"], one["failed"]) for one in counts] == [(0, 1), (1, 0)]
 
 
@@ -218,7 +256,7 @@ def test_report_of_a_run_tells_its_stages(call: Call) -> None:
     (run,) = call.runs.iterdir()
     assert "source     FAILED" in call("report", run).stdout
     told = json.loads(call("report", run, "--json").stdout)
-    assert told["repeat"].startswith("kvmd-lab run boot --json --kernel=2.3.99-pre3 --seed ")
+    assert told["repeat"] == "kvmd-lab run boot --json --kernel=2.3.99-pre3"
     assert (told["verdict"], told["counts"]["error"], len(told["began"])) == ("error", 1, 25)
     assert call("report", call.cache).returncode == 2
 
@@ -237,9 +275,9 @@ def test_report_makes_a_page_json_or_lines_of_the_newest_run(call: Call, tmp_pat
 
 
 def test_bench_says_at_once_what_it_cannot_measure_and_where_it_cannot_write(call: Call, tmp_path: Path) -> None:
-    unknown = call("bench", "--only", "bogus", "--output", tmp_path / "figures.json", "--tree", TOY_TREE)
+    unknown = call("bench", "--figure", "bogus", "--output", tmp_path / "figures.json", "--tree", TOY_TREE)
     assert unknown.returncode == 2
-    assert "--only takes build_warm, boot, " in unknown.stderr
+    assert "--figure takes build_warm, boot, " in unknown.stderr
     assert list(tmp_path.glob("*.json")) == []
     for output in (tmp_path / "no" / "figures.json", tmp_path):
         refused = call("bench", "--output", output, "--tree", TOY_TREE)

@@ -13,10 +13,11 @@ import pytest
 
 from lab.cache import Cache
 from lab.errors import HostError, UsageError
-from lab.image import SWAP_MEBIBYTES, Image, build, ext2, manifest, programs, swap_disk, tools
+from lab.image import Image, build, ext2, manifest, programs, swap_disk, tools
 from lab.journal import Journal
 from lab.resources import folder
 from lab.settings import Settings
+from lab.sizes import DEFAULT_SWAP_MIB
 
 EMPTY = "8f6ad96edc711eadcf2219a678f4a5c68543627862132253ac8cfeffed270e4b"
 DEBUGFS = shutil.which("debugfs", path="/usr/sbin:/sbin:/usr/bin") or "debugfs"
@@ -26,7 +27,7 @@ def settings_in(place: Path) -> Settings:
     return Settings(cache=place, runs=place / "runs")
 
 
-def build_in(place: Path, swap_mib: int = SWAP_MEBIBYTES) -> Image:
+def build_in(place: Path, swap_mib: int = DEFAULT_SWAP_MIB) -> Image:
     return build(settings_in(place), Cache(place), Journal(), swap_mib=swap_mib)
 
 

@@ -225,6 +225,18 @@ def test_no_tool_is_looked_for_where_none_is_needed(host: Host) -> None:
     assert host("report").stdout == "lab report\n"
 
 
+@pytest.mark.parametrize("words", [(), ("--help",), ("run", "--help")])
+def test_help_installs_nothing(host: Host, words: tuple[str, ...]) -> None:
+    host.lacks("flex")
+    assert host(*words).stdout == f"lab {' '.join(words)}\n"
+    shutil.rmtree(host.checkout / ".venv")
+    done = host(*words)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {"demo", "test", "set-up", "docs/options.md"} <= set(done.stdout.replace(";", " ").split())
+    assert not (host.checkout / ".venv").exists()
+    assert host.asked_of_apt == []
+
+
 @pytest.mark.skipif(shutil.which("apt-get") is None, reason="needs Debian's apt")
 def test_apt_itself_takes_no_name_for_an_expression(tmp_path: Path) -> None:
     """Of two packages only one is called as asked; apt's ordinary way is to take the other one as well."""

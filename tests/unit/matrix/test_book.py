@@ -21,10 +21,10 @@ def book(tmp_path: Path) -> Iterator[Book]:
         yield opened
 
 
-def resumed(book: Book, budget: float | None = None) -> Book:
+def resumed(book: Book, timeout: float | None = None) -> Book:
     """The same one, opened again after its process has ended."""
     book.__exit__()
-    return Book.resume(book.folder, budget)
+    return Book.resume(book.folder, timeout)
 
 
 def test_dimensions_that_are_not_given_suit_the_kernel() -> None:
@@ -57,7 +57,7 @@ def test_results_come_back_in_the_order_of_the_plan(book: Book) -> None:
 def test_resumed_one_tries_what_is_missing_and_what_is_unknown(book: Book) -> None:
     outcomes = ("passed", "failed", "timeout", "skipped", "error", "impossible")
     for cell, outcome in zip(PLAN.cells(), outcomes, strict=False):
-        book.add(Result(cell=cell, outcome=outcome, seconds=PLAN.budget))  # type: ignore[arg-type]
+        book.add(Result(cell=cell, outcome=outcome, seconds=PLAN.timeout))  # type: ignore[arg-type]
     again = resumed(book)
     assert again.plan == PLAN
     assert again.open_cells() == PLAN.cells()[4:]
@@ -65,11 +65,11 @@ def test_resumed_one_tries_what_is_missing_and_what_is_unknown(book: Book) -> No
 
 def test_what_took_too_long_is_tried_again_with_more_time(book: Book) -> None:
     first, second, *_ = PLAN.cells()
-    book.add(Result(cell=first, outcome="timeout", seconds=PLAN.budget + 1))
+    book.add(Result(cell=first, outcome="timeout", seconds=PLAN.timeout + 1))
     book.add(Result(cell=second, outcome="failed", seconds=3.0))
     assert first not in book.open_cells()
-    again = resumed(book, budget=600.0)
-    assert again.plan.budget == 600.0
+    again = resumed(book, timeout=600.0)
+    assert again.plan.timeout == 600.0
     assert again.open_cells() == [first, *PLAN.cells()[2:]]
 
 

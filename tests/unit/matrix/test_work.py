@@ -14,7 +14,7 @@ from lab.child import Child
 from lab.matrix import Cell, Plan, Result, work
 
 CELL = Cell(kernel="2.3.99-pre3", scenario="tour", cpus=2, ram_mib=16, swap_mib=96, seed=7)
-PLAN = Plan(kernels=("2.3.99-pre3",), scenarios=("tour",), budget=0.2)
+PLAN = Plan(kernels=("2.3.99-pre3",), scenarios=("tour",), timeout=0.2)
 ENDED = {"kind": "outcome", "phase": "call", "seconds": 0.5}
 SKIPPED = {**ENDED, "test": "a", "outcome": "skipped", "verdict": "skipped", "why": "not here"}
 FAILED = {**ENDED, "test": "b", "outcome": "failed", "verdict": "failed", "why": "assert 1 == 2\n and more"}
@@ -135,10 +135,10 @@ def test_kernel_that_does_not_build(
     found = work.build("2.4.0", "smp", tmp_path, threading.Event())
     assert found is not None
     assert found.outcome == outcome
-    assert child.arguments == ["build", "2.4.0", "--smp"]
+    assert child.arguments == ["build", "--kernel=2.4.0", "--cpus=2"]
 
 
 def test_kernel_that_builds_has_no_trouble(child: type[Left], tmp_path: Path) -> None:
     child.counts = None
     assert work.build("2.4.0", "up", tmp_path, threading.Event()) is None
-    assert child.arguments == ["build", "2.4.0"]
+    assert child.arguments == ["build", "--kernel=2.4.0", "--cpus=1"]
