@@ -100,6 +100,9 @@ class Source(msgspec.Struct, frozen=True):
         typer.Option("--kernel", metavar="NAME", help="A kernel's name, such as 2.3.99-pre3.", autocompletion=_kernels),
     ] = None
     tree: Annotated[Path | None, typer.Option(metavar="PATH", help="Its source: a folder or a tarball.")] = None
+    called: Annotated[
+        str | None, typer.Option("--as", metavar="NAME", help="Call it 2.3.99-pre3-5, whatever its Makefile says.")
+    ] = None
     sha256: Annotated[str | None, typer.Option(metavar="HEX", help="What the tarball must be.")] = None
     accept_changed: Annotated[
         bool, typer.Option("--accept-changed", help="Go on with a tree that changed since its first use.")
@@ -119,6 +122,7 @@ class Source(msgspec.Struct, frozen=True):
         return Subject(
             name=self.kernel,
             tree=self.tree,
+            called=self.called,
             sha256=self.sha256,
             accept_changed=self.accept_changed,
             cc=cc,

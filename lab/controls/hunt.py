@@ -70,7 +70,8 @@ class Trials:
     def start(self, control: str | None, scenarios: Sequence[str], deadline: float) -> Trial:
         """Start a child that runs scenarios on a control."""
         subject = self.bench.subject
-        given = {"--kernel": subject.name, "--tree": subject.tree, "--cc": subject.cc, "--control": control}
+        given = {"--kernel": subject.name, "--tree": subject.tree, "--as": subject.called}
+        given |= {"--cc": subject.cc, "--control": control}
         options = [f"{option}={value}" for option, value in given.items() if value is not None]
         workers = self.workers if control is None else 1
         words = ["run", *paths(scenarios), f"--cpus={self.cpus}", f"--seed={SEED}", f"--workers={workers}", "--json"]

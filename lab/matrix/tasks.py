@@ -175,9 +175,11 @@ def _tree(kernel: str, wanted: str, sent: Parcel | None, settings: Settings) -> 
         with suppress(LabError):  # not here, or damaged: another one will be sent
             if place is None and source.locate(kernel, settings) == "download":
                 continue
-            tree = source.obtain(kernel, tree=place, settings=settings, journal=Journal())
+            called = None if place is None or source.is_series(kernel) else kernel
+            tree = source.obtain(kernel, tree=place, called=called, settings=settings, journal=Journal())
             if tree.digest == wanted:
-                return tree, [] if place is None else [f"--tree={place}"]
+                named = [] if called is None else [f"--as={called}"]
+                return tree, [] if place is None else [f"--tree={place}", *named]
     return None
 
 

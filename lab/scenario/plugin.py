@@ -49,6 +49,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("kvmd-lab", "kvmd-lab: the kernel and the machine under test")
     group.addoption("--kernel", metavar="NAME", help="a kernel's name, such as 2.3.99-pre3")
     group.addoption("--tree", metavar="PATH", type=Path, help="its source: a folder or a tarball")
+    group.addoption("--as", metavar="NAME", help="call it 2.3.99-pre3-5, whatever its Makefile says")
     group.addoption("--cc", metavar="CC", help="the compiler, such as gcc-11")
     group.addoption("--cpus", metavar="N", type=int, help="processors (default: as the kernel needs)")
     group.addoption("--ram", metavar="MIB", type=int, help="memory (default: as the kernel needs)")
@@ -216,7 +217,7 @@ def workbench(pytestconfig: pytest.Config, lab_settings: Settings, lab_journal: 
     from lab.scenario.workbench import Workbench
 
     option = pytestconfig.getoption
-    asked = Subject(name=option("--kernel"), tree=option("--tree"), cc=option("--cc"))
+    asked = Subject(name=option("--kernel"), tree=option("--tree"), called=option("--as"), cc=option("--cc"))
     subject = pytestconfig.stash.get(SUBJECT, asked)
     with Workbench(subject, lab_settings, lab_journal, pytestconfig.stash[RUN]) as bench:
         yield bench

@@ -73,6 +73,7 @@ class Workbench:
             return source.obtain(
                 name,
                 tree=subject.tree,
+                called=subject.called,
                 sha256=subject.sha256,
                 accept_changed=subject.accept_changed,
                 settings=self.settings,

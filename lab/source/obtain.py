@@ -23,8 +23,8 @@ from lab.source import catalogue, firstuse, packaged
 from lab.source.catalogue import shape_of
 from lab.source.contents import read_contents
 from lab.source.memo import Memo
-from lab.source.tarballs import Tarballs, has_tarball_name
-from lab.source.tree import Tree, check_known, check_pristine, check_version, check_whole, version_of
+from lab.source.tarballs import Tarballs, has_tarball_name, stem
+from lab.source.tree import Tree, called_by, check_known, check_pristine, check_version, check_whole, named, version_of
 from lab.version import KernelVersion
 
 Where = Literal["tree", "cache", "package", "download"]
@@ -33,13 +33,15 @@ Where = Literal["tree", "cache", "package", "download"]
 class _Found(msgspec.Struct, frozen=True):
     """A folder that is said to hold the tree; `key` names it in the record of first use.
 
-    `entry` is the folder in the cache into which it was unpacked, if it was.
+    `entry` is the folder in the cache into which it was unpacked, if it was; `called` the version that its place's name
+    says, if that was what was asked for.
     """
 
     folder: Path
     origin: str
     key: str
     entry: Path | None = None
+    called: str | None = None
 
 
 class _Fetched(msgspec.Struct, frozen=True):
@@ -54,6 +56,7 @@ def obtain(
     name: str | None,
     *,
     tree: Path | None = None,
+    called: str | None = None,
     sha256: str | None = None,
     accept_changed: bool = False,
     settings: Settings,
@@ -62,17 +65,18 @@ def obtain(
     """Return the pristine tree of the kernel `name`, or, without a name, whatever kernel `tree` is.
 
     `tree` is a folder or a tarball; without it the tree is looked for in the settings' folder, the cache and on
-    the mirrors. `sha256` pins the tarball. A tree that is of another version, not whole, not pristine, or
+    the mirrors. `called` is a name of the user's for it, such as 2.3.99-pre3-5 for a pre-patch whose Makefile says
+    2.3.99-pre3. `sha256` pins the tarball. A tree that is of another version, not whole, not pristine, or
     changed since its first use (unless `accept_changed`) is a SourceError; DownloadError if no mirror has it.
     """
     places = _Places(settings, journal, _checked_pin(sha256))
     if tree is not None:
-        found = places.at(tree.expanduser().resolve(), name)
+        found = places.at(tree.expanduser().resolve(), None if called else name)
     elif name is not None:
         found = places.trees(name) or places.packaged(name) or places.cached(name) or places.mirrors(name)
     else:
         raise UsageError("neither a kernel's name nor a tree was given", hint="kvmd-lab kernels, or --tree PATH")
-    version = version_of(found.folder, found.origin)
+    version = named(version_of(found.folder, found.origin), called or found.called, found.origin)
     check_version(version, name, found.origin)
     check_whole(found.folder, version, found.origin)
     memo = Memo(settings.cache)
@@ -192,8 +196,8 @@ class _Places:
     def trees(self, name: str) -> _Found | None:
         """The first tree of that version in the user's folder; with a pin only tarballs count.
 
-        That there are several is told: a point release of a pre-patch has the Makefile of the release before it. No
-        tarball that is called otherwise is looked into for that.
+        That there are several is told, and that one is called otherwise: a point release of a pre-patch has the
+        Makefile of the release before it. No tarball that is called otherwise is looked into for that.
         """
         found: list[Path] = []
         for path in self._paths(name):
@@ -203,25 +207,31 @@ class _Places:
                 found.append(path)
         if not found:
             return None
+        version = self.version_at(found[0])
+        by_name = version is not None and not catalogue.answers_to(version, name)
+        taken = f"{found[0].name} is taken for {name}"
         if len(found) > 1:
             others = ", ".join(path.name for path in found[1:])
             same = "their Makefiles say the same; --tree takes another"
-            self._journal.record("note", text=f"{found[0].name} is taken for {name}, not {others}: {same}", told=True)
-        return self.at(found[0], name)
+            self._journal.record("note", text=f"{taken}, not {others}: {same}", told=True)
+        elif not by_name and version is not None and called_by(stem(found[0]), version) is not None:
+            self._journal.record("note", text=f"{taken}: so says its Makefile", told=True)
+        here = self.at(found[0], None if by_name else name)
+        return msgspec.structs.replace(here, called=name) if by_name else here
 
     def candidates(self, name: str) -> Iterator[Path]:
         """Give the folders and tarballs in the user's folder whose Makefile states the version `name`.
 
-        What they are called only says which to look at first.
+        And those that are called so, if that is a finer name of it; any other name only says where to look first.
         """
         yield from (path for path in self._paths(name) if self._answers(path, name))
 
     def versions(self) -> Iterator[tuple[Path, KernelVersion]]:
-        """Give the folders and tarballs in the user's folder and what their Makefiles state."""
+        """Give the folders and tarballs in the user's folder, with what their names say, or else their Makefiles."""
         for path in self._paths():
             version = self.version_at(path)
             if version is not None:
-                yield path, version
+                yield path, called_by(stem(path), version) or version
 
     def _paths(self, name: str = "") -> list[Path]:
         """Return the user's folder and what is in it: first what is called so, and folders before files."""
@@ -235,7 +245,10 @@ class _Places:
 
     def _answers(self, path: Path, name: str) -> bool:
         version = self.version_at(path)
-        return version is not None and catalogue.answers_to(version, name)
+        if version is None:
+            return False
+        called = called_by(stem(path), version)
+        return catalogue.answers_to(version, name) or (called is not None and called.text == name)
 
     def version_at(self, path: Path) -> KernelVersion | None:
         """What a folder's or tarball's Makefile states; None if it is neither, or damaged, which is noted."""

@@ -19,7 +19,7 @@ from lab.source.memo import Memo, Stamp, settled, stamp, tick
 from lab.source.tree import check_pristine, check_version, check_whole, version_in, version_of
 from lab.version import KernelVersion
 
-_NAME = re.compile(r".+\.(tar|tar\.gz|tgz|tar\.bz2|tbz2?|tar\.xz|txz)", re.IGNORECASE)
+_NAME = re.compile(r"(.+?)\.(tar|tar\.gz|tgz|tar\.bz2|tbz2?|tar\.xz|txz)", re.IGNORECASE)
 _REPORT = 0.1
 
 
@@ -27,6 +27,12 @@ class _Known(msgspec.Struct, frozen=True):
     stamp: Stamp
     value: str
     trouble: str = ""
+
+
+def stem(path: Path) -> str:
+    """Return the name of a tree's folder or tarball without what only says that it is one."""
+    packed = _NAME.fullmatch(path.name)
+    return (packed[1] if packed else path.name).removeprefix("linux-")
 
 
 def has_tarball_name(path: Path) -> bool:

@@ -63,6 +63,28 @@ def version_of(tree: Path, origin: str) -> KernelVersion:
     return version_in(text, origin)
 
 
+def called_by(name: str, version: KernelVersion) -> KernelVersion | None:
+    """Return the version that the name of a folder or tarball says, if it is a finer one than the Makefile's."""
+    try:
+        called = KernelVersion(name)
+    except UsageError:
+        return None
+    return called if called.text != version.text and called.text.startswith(f"{version.text}-") else None
+
+
+def named(version: KernelVersion, called: str | None, origin: str) -> KernelVersion:
+    """Return what a user calls a tree, or what it is; UsageError: that is no name of such a kernel."""
+    if called is None:
+        return version
+    name = KernelVersion(called)
+    if name.key[:3] != version.key[:3]:
+        raise UsageError(
+            f"{called} is no name for {origin}, which is {version} (so says its Makefile)",
+            hint=f"--as {version}-SOMETHING",
+        )
+    return name
+
+
 def check_version(version: KernelVersion, name: str | None, origin: str) -> None:
     """Refuse a tree of another version than the one that was asked for."""
     if name is not None and not answers_to(version, name):

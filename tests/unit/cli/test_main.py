@@ -167,6 +167,11 @@ def test_build_says_what_it_made_and_then_that_nothing_changed(call: Call) -> No
     assert first["kernel"]["key"] == second["kernel"]["key"]
 
 
+def test_name_that_the_user_gives_a_tree_stands_in_the_manifest(call: Call) -> None:
+    made = json.loads(call("build", "--tree", TOY_TREE, "--as", "2.3.99-pre3-5", "--json").stdout)
+    assert (made["kernel"]["version"], made["manifest"]["version"]) == ("2.3.99-pre3-5", "2.3.99-pre3-5")
+
+
 def test_dry_run_builds_nothing(call: Call) -> None:
     assert call("build", "--tree", TOY_TREE, "--dry-run").returncode == 0
     assert not (call.cache / "kernels").exists()

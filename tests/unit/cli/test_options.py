@@ -13,7 +13,7 @@ from tests.unit.cli.calls import Call
 
 # What takes several values in a sub-command for many kernels or controls, and one in all others.
 SEVERAL = {"--kernel", "--cpus", "--ram", "--swap", "--control", "SCENARIO"}
-TREE = {"--kernel", "--tree", "--sha256", "--accept-changed"}
+TREE = {"--kernel", "--tree", "--as", "--sha256", "--accept-changed"}
 
 
 def test_table_in_the_docs_is_the_command_lines() -> None:

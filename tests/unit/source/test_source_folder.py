@@ -11,8 +11,10 @@ import pytest
 
 from lab.errors import SourceError
 from lab.journal import Journal
-from lab.source import locate
-from lab.source.tarballs import Tarballs
+from lab.source import at_hand, locate
+from lab.source.tarballs import Tarballs, stem
+from lab.source.tree import called_by
+from lab.version import KernelVersion
 from tests.unit.source.toys import NAME, OTHER, Lab, Mirror, make_tree, pack, sha
 
 
@@ -34,6 +36,24 @@ def test_several_trees_that_say_the_same_of_themselves_are_told(lab: Lab, trees:
         make_tree(trees / name)
     assert lab.obtain().path == trees / f"linux-{NAME}"
     assert f"linux-{NAME} is taken for {NAME}, not linux-{NAME}-5: their Makefiles say the same" in lab.notes()
+
+
+def test_point_release_goes_by_the_name_of_its_folder(lab: Lab, trees: Path, tmp_path: Path) -> None:
+    make_tree(trees / f"linux-{NAME}")
+    pack(make_tree(tmp_path / "o"), trees / f"linux-{NAME}-5.tar.gz")
+    assert [version.text for version in at_hand(lab.settings)] == [NAME, f"{NAME}-5"]
+    assert locate(f"{NAME}-5", lab.settings) == "tree"
+    found = lab.obtain(f"{NAME}-5")
+    assert (found.version.text, found.origin) == (f"{NAME}-5", str(trees / f"linux-{NAME}-5.tar.gz"))
+    assert found.version == KernelVersion(NAME)  # so that the same records fit
+    with pytest.raises(SourceError, match=f"{NAME}-6"):
+        lab.obtain(f"{NAME}-6")
+
+
+def test_point_release_that_is_taken_for_the_release_is_told(lab: Lab, trees: Path) -> None:
+    make_tree(trees / f"linux-{NAME}-5")
+    assert lab.obtain().version.text == NAME
+    assert f"linux-{NAME}-5 is taken for {NAME}: so says its Makefile" in lab.notes()
 
 
 def test_tarball_that_is_called_otherwise_is_not_looked_into_for_that(
@@ -82,6 +102,23 @@ def test_folder_of_trees_that_is_not_there_is_told(lab: Lab, tmp_path: Path) -> 
     lab.settings = msgspec.structs.replace(lab.settings, trees=tmp_path / "none")
     with pytest.raises(SourceError, match="KVMD_LAB_TREES"):
         lab.obtain()
+
+
+@pytest.mark.parametrize(
+    ("name", "called"),
+    [
+        (f"linux-{NAME}-5", f"{NAME}-5"),
+        (f"{NAME}-mine.tar.bz2", f"{NAME}-mine"),
+        (f"linux-{NAME}", None),
+        (f"linux-{NAME}.tgz", None),
+        ("linux-2.3.99-pre30", None),
+        ("linux", None),
+        (f"old-{NAME}-5", None),
+    ],
+)
+def test_name_of_a_place_says_more_than_the_makefile_or_nothing(tmp_path: Path, name: str, called: str | None) -> None:
+    found = called_by(stem(tmp_path / name), KernelVersion(NAME))
+    assert (None if found is None else found.text) == called
 
 
 def test_pin_finds_only_tarballs(lab: Lab, trees: Path) -> None:

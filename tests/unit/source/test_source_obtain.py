@@ -296,3 +296,13 @@ def test_full_disk_while_unpacking_is_told_and_leaves_nothing(
     with pytest.raises(HostError, match="the disk is full"):
         lab.obtain(tree=tarball)
     assert lab.left() == set()
+
+
+def test_tree_has_the_name_that_the_user_gives_it(lab: Lab, tree: Path) -> None:
+    assert lab.obtain(None, tree=tree, called=f"{NAME}-5").version.text == f"{NAME}-5"
+    assert lab.obtain(f"{NAME}-5", tree=tree, called=f"{NAME}-5").version.text == f"{NAME}-5"
+    with pytest.raises(SourceError, match=f"{NAME}-6 was asked for"):
+        lab.obtain(f"{NAME}-6", tree=tree, called=f"{NAME}-5")
+    with pytest.raises(UsageError, match=r"2\.4\.0 is no name for .*, which is 2\.3\.99-pre3") as caught:
+        lab.obtain(None, tree=tree, called="2.4.0")
+    assert caught.value.hint == f"--as {NAME}-SOMETHING"
