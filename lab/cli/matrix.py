@@ -36,11 +36,11 @@ from lab.settings import Settings
 from lab.sizes import CPUS, RAM_MIB, SWAP_MIB
 
 if TYPE_CHECKING:
-    from lab.matrix import Book, Cell, Crew, Result
-    from lab.matrix.cluster import Cluster
-    from lab.matrix.crew import Tell
+    from lab.matrix import Cell, LocalExecutor, Result, ResultStore
+    from lab.matrix.cluster import ClusterExecutor
+    from lab.matrix.executor import Tell
 
-    Hire = Callable[[Book, Tell], Crew | Cluster]
+    Start = Callable[[ResultStore, Tell], LocalExecutor | ClusterExecutor]
 
 SCENARIOS = ("boot", "user_memory", "kvmd_regions")
 KERNELS = "<2.5"
@@ -76,14 +76,14 @@ def matrix(
     told before and after. Stop it with Ctrl-C, and go on with --resume; a larger --timeout then tries again what took
     too long.
     """
-    from lab.matrix import Book, Plan
+    from lab.matrix import MatrixPlan, ResultStore
     from lab.report.folder import new_run
 
     settings = Settings.from_environment()
     given = _given(context)
     _check_cluster(dask, workers)
     if resume is None:
-        plan = Plan(
+        plan = MatrixPlan(
             kernels=tuple(_selected(kernel, settings)),
             scenarios=_scenarios(scenario or SCENARIOS),
             cpus=_numbers("--cpus", cpus, CPUS),
@@ -96,44 +96,44 @@ def matrix(
         if dry_run:
             _say_cells(cells, as_json=as_json)
             return
-        opened = Book.begin(new_run(settings.runs, "matrix"), plan)
+        opened = ResultStore.begin(new_run(settings.runs, "matrix"), plan)
     elif given - {"resume", "timeout", "workers", "dask", "as_json", "dry_run"}:
         raise UsageError(
             "--resume goes on with what was asked for then", hint="only --timeout, --workers, --dask and --json"
         )
     else:
-        opened = Book.resume(resume, timeout if "timeout" in given else None)
-    with opened as book:
+        opened = ResultStore.resume(resume, timeout if "timeout" in given else None)
+    with opened as store:
         if dry_run:
-            _say_cells(book.open_cells(), as_json=as_json)
+            _say_cells(store.open_cells(), as_json=as_json)
             return
-        _work(book, settings, workers, dask, as_json=as_json)
+        _work(store, settings, workers, dask, as_json=as_json)
 
 
 def _say_cells(cells: Sequence[Cell], *, as_json: bool) -> None:
     common.say(cells, as_json=as_json, text="\n".join(cell.name for cell in cells))
 
 
-def _work(book: Book, settings: Settings, workers: int | None, dask: str, *, as_json: bool) -> None:
+def _work(store: ResultStore, settings: Settings, workers: int | None, dask: str, *, as_json: bool) -> None:
     """Try the cells that are open, tell of each, leave the page, and leave with the worst that there was."""
     from lab.matrix import read
     from lab.matrix.page import leave_grid
     from lab.matrix.trees import missing
 
-    cells = book.open_cells()
+    cells = store.open_cells()
     without = missing(dict.fromkeys(cell.kernel for cell in cells), settings)
     _tell_missing(without)
-    known = sum(result.known for result in book.results.values())
-    _note(f"{len(cells)} cells to try, {known} known; {book.folder}")
+    known = sum(result.known for result in store.results.values())
+    _note(f"{len(cells)} cells to try, {known} known; {store.folder}")
     number = itertools.count(1)
     try:
-        with _hands(settings, workers, dask) as hire:
-            hire(book, lambda one: _note(f"[{next(number)}/{len(cells)}] {_line(one)}")).work(cells, without)
+        with _executor(settings, workers, dask) as start:
+            start(store, lambda one: _note(f"[{next(number)}/{len(cells)}] {_line(one)}")).work(cells, without)
     finally:
         _tell_missing(without)
-    page, results = leave_grid(book.folder), read(book.folder)
-    text = f"{_summary(results)}\nits page, for a browser: {page}\nthe matrix's folder: {book.folder}"
-    common.say({"folder": book.folder, "results": results}, as_json=as_json, text=text)
+    page, results = leave_grid(store.folder), read(store.folder)
+    text = f"{_summary(results)}\nits page, for a browser: {page}\nthe matrix's folder: {store.folder}"
+    common.say({"folder": store.folder, "results": results}, as_json=as_json, text=text)
     if {result.outcome for result in results} & {"failed", "timeout"}:
         raise SystemExit(FAILED)
     unknown = [result for result in results if not result.known]
@@ -158,7 +158,7 @@ def bisect(
 
     Each release that it looks at is tried with N seeds: one that passes only sometimes counts as bad, and is told.
     """
-    from lab.matrix import Book, Plan
+    from lab.matrix import MatrixPlan, ResultStore
     from lab.matrix.bisect import bisect as search
     from lab.matrix.bisect import check
     from lab.matrix.page import leave_pair
@@ -169,7 +169,7 @@ def bisect(
     _check_cluster(dask, workers)
     among = _selected(kernel, settings)
     check(among, good, bad)
-    plan = Plan(
+    plan = MatrixPlan(
         kernels=tuple(among),
         scenarios=_scenarios([scenario]),
         seeds=_seeds(seed, seeds),
@@ -179,19 +179,22 @@ def bisect(
     )
     without = missing(among, settings)
     _tell_missing(without)
-    with _hands(settings, workers, dask) as hire, Book.begin(new_run(settings.runs, "bisect"), plan) as book:
+    with (
+        _executor(settings, workers, dask) as start,
+        ResultStore.begin(new_run(settings.runs, "bisect"), plan) as store,
+    ):
 
         def probe(kernel: str) -> list[Result]:
             cells = [cell for cell in plan.cells() if cell.kernel == kernel]
-            hire(book, lambda result: _note(_line(result))).work(cells, without)
-            return [book.results[cell] for cell in cells]
+            start(store, lambda result: _note(_line(result))).work(cells, without)
+            return [store.results[cell] for cell in cells]
 
         turn = search(scenario, among, good, bad, probe)
-        page = leave_pair(book.folder, turn)
+        page = leave_pair(store.folder, turn)
     _tell_missing(without)
     tried = "\n".join(f"  {finding}" for finding in turn.tried)
     text = f"{turn}\n{tried}\nits page, for a browser: {page}"
-    common.say({"says": str(turn), "folder": book.folder, "turn": turn}, as_json=as_json, text=text)
+    common.say({"says": str(turn), "folder": store.folder, "turn": turn}, as_json=as_json, text=text)
 
 
 def _check_cluster(dask: str, workers: int | None) -> None:
@@ -205,20 +208,20 @@ def _check_cluster(dask: str, workers: int | None) -> None:
 
 
 @contextmanager
-def _hands(settings: Settings, workers: int | None, dask: str) -> Iterator[Hire]:
-    """Give what makes a crew for a book: this process's own, or one that works on a cluster."""
-    from lab.matrix import Crew
+def _executor(settings: Settings, workers: int | None, dask: str) -> Iterator[Start]:
+    """Give what makes an executor for a store: this process's own, or one that works on a cluster."""
+    from lab.matrix import LocalExecutor
 
     if not dask:
-        yield lambda book, tell: Crew(book, _workers(workers), tell)
+        yield lambda store, tell: LocalExecutor(store, _workers(workers), tell)
         return
-    from lab.matrix.cluster import Cluster
+    from lab.matrix.cluster import ClusterExecutor
     from lab.matrix.connect import connected
 
     with connected(dask, _workers(workers)) as client:
         if not client.nthreads():
             _note("the cluster has no worker yet")
-        yield lambda book, tell: Cluster(book, client, settings, tell)
+        yield lambda store, tell: ClusterExecutor(store, client, settings, tell)
 
 
 def _workers(asked: int | None) -> int:

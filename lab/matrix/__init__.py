@@ -1,8 +1,8 @@
 """Many runs: kernels times scenarios times machines, over a pool of workers, resumable, one line of JSON a cell."""
 
-from lab.matrix.book import Book, Plan, Result, read
 from lab.matrix.cells import Cell, cells
-from lab.matrix.crew import Crew
+from lab.matrix.executor import LocalExecutor
 from lab.matrix.selection import select
+from lab.matrix.store import MatrixPlan, Result, ResultStore, read
 
-__all__ = ["Book", "Cell", "Crew", "Plan", "Result", "cells", "read", "select"]
+__all__ = ["Cell", "LocalExecutor", "MatrixPlan", "Result", "ResultStore", "cells", "read", "select"]

@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from lab.errors import UsageError
-from lab.matrix.book import Result
+from lab.matrix.store import Result
 
 Verdict = Literal["passes", "fails", "flaky", "unknown"]
 Probe = Callable[[str], Sequence[Result]]

@@ -1,4 +1,4 @@
-"""Who does the work on a Dask cluster: another crew, which keeps the same book.
+"""Who does the work on a Dask cluster: another executor, which keeps the same store.
 
 A kernel is built once in all, by the worker that gets that task, from a tree of its own or from ours. What it built
 comes to this host's cache, and from here to each worker that says that it lacks it; workers that share a cache never
@@ -32,10 +32,10 @@ from lab.child import TERM_SECONDS
 from lab.errors import HostError, LabError
 from lab.journal import Journal
 from lab.matrix import tasks
-from lab.matrix.book import Book, Plan, Result
+from lab.matrix.archive import Archive, pack, unpack
 from lab.matrix.cells import Cell
-from lab.matrix.crew import Tell
-from lab.matrix.parcel import Parcel, pack, unpack
+from lab.matrix.executor import Tell
+from lab.matrix.store import MatrixPlan, Result, ResultStore
 from lab.matrix.work import KERNEL_CODES, Trouble
 from lab.settings import Settings
 from lab.version import KernelVersion
@@ -61,11 +61,11 @@ class Group:
         self.key = ""
 
 
-class Cluster:
-    """Works through the open cells of a book on a cluster, and tells of each result once it is written down."""
+class ClusterExecutor:
+    """Works through the open cells of a store on a cluster, and tells of each result once it is written down."""
 
-    def __init__(self, book: Book, client: Any, settings: Settings, tell: Tell) -> None:
-        self.book = book
+    def __init__(self, store: ResultStore, client: Any, settings: Settings, tell: Tell) -> None:
+        self.store = store
         self.tell = tell
         self._client = client
         self._address = client.scheduler.address
@@ -177,28 +177,28 @@ class Cluster:
 
         self._do_aside(look, then)
 
-    def _build(self, group: Group, tree: source.Tree, sent: Parcel | None) -> None:
+    def _build(self, group: Group, tree: source.Tree, sent: Archive | None) -> None:
         def then(answer: Any) -> None:
             if isinstance(answer, tasks.Lacks) and sent is None:
                 self._do_aside(lambda: _packed(tree, self._cache.root), again)
             elif isinstance(answer, tasks.Built):
                 self._keep(group, answer)
             elif isinstance(answer, tasks.NotBuilt):
-                unpack(answer.said, self.book.folder)
+                unpack(answer.said, self.store.folder)
                 self._give_up(group, answer.trouble)
             else:
                 self._give_up(group, _trouble(answer))
 
-        def again(parcel: Parcel | Trouble) -> None:
-            if isinstance(parcel, Trouble):
-                self._give_up(group, parcel)
+        def again(archive: Archive | Trouble) -> None:
+            if isinstance(archive, Trouble):
+                self._give_up(group, archive)
             else:
-                self._build(group, tree, parcel)
+                self._build(group, tree, archive)
 
         self._submit("build", then, tasks.build_kernel, group.kernel, group.variant, tree.digest, sent)
 
     def _keep(self, group: Group, built: tasks.Built) -> None:
-        unpack(built.said, self.book.folder)
+        unpack(built.said, self.store.folder)
         tasks.stored(built.key, built.kernel, self._cache.root)
         group.key = built.key
         self._ready.extend((cell, group) for cell in group.cells)
@@ -207,10 +207,10 @@ class Cluster:
         for cell in group.cells:
             self._note(Result(cell=cell, outcome=trouble.outcome, reason=trouble.reason))
 
-    def _attempt(self, cell: Cell, group: Group, sent: Parcel | None = None) -> None:
+    def _attempt(self, cell: Cell, group: Group, sent: Archive | None = None) -> None:
         def then(answer: Any) -> None:
             if isinstance(answer, tasks.Done):
-                unpack(answer.left, self.book.folder)
+                unpack(answer.left, self.store.folder)
                 self._note(answer.result)
             elif isinstance(answer, tasks.Lacks) and sent is None:
                 self._attempt(cell, group, self._parcel(group.key))
@@ -218,7 +218,7 @@ class Cluster:
                 trouble = _trouble(answer)
                 self._note(Result(cell=cell, outcome=trouble.outcome, reason=trouble.reason))
 
-        self._submit("cell", then, tasks.attempt, cell, _only(cell, self.book.plan), group.key, sent)
+        self._submit("cell", then, tasks.attempt, cell, _only(cell, self.store.plan), group.key, sent)
 
     def _submit(self, kind: str, then: Then, function: Callable[..., Any], *words: Any) -> None:
         """Let a worker call `function` with the order and `words`, and `then` be called here with what came of it.
@@ -236,7 +236,7 @@ class Cluster:
         """Without a scheduler nothing can be taken back; its workers see that by themselves, and end what they do."""
         self._flying.clear()
         what = f"the scheduler at {self._address} has gone, or forgot our tasks"
-        return HostError(what, doing="waiting for results", hint=f"go on with --resume {self.book.folder}")
+        return HostError(what, doing="waiting for results", hint=f"go on with --resume {self.store.folder}")
 
     def _do_aside(self, do: Callable[[], Any], then: Then) -> None:
         """Do what takes long in a thread, which ends with this process, and let `then` be called in ours."""
@@ -260,7 +260,7 @@ class Cluster:
         threading.Thread(target=run, daemon=True).start()
 
     def _note(self, result: Result) -> None:
-        self.book.add(result)
+        self.store.add(result)
         with contextlib.suppress(OSError):  # nobody listens any more
             self.tell(result)
 
@@ -276,12 +276,12 @@ class Cluster:
                 pause.wait(_LOOK_SECONDS)
 
 
-def _only(cell: Cell, plan: Plan) -> Plan:
+def _only(cell: Cell, plan: MatrixPlan) -> MatrixPlan:
     """Return what of a plan a cell depends on: a plan of millions of cells shall not travel with each."""
     return msgspec.structs.replace(plan, kernels=(cell.kernel,), scenarios=(cell.scenario,), seeds=(cell.seed,))
 
 
-def _packed(tree: source.Tree, folder: Path) -> Parcel:
+def _packed(tree: source.Tree, folder: Path) -> Archive:
     size = sum(path.lstat().st_size for path in tree.path.rglob("*"))
     if size > LARGEST_TREE:
         what = f"the tree of {tree.version} has {size >> 20} MiB, too much to be sent: each worker must have it"

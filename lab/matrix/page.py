@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lab.matrix.bisect import Finding, Turn
-from lab.matrix.book import read
+from lab.matrix.store import read
 from lab.report.grid import grid
 from lab.report.html import grid_page, leave, pair_page, write
 from lab.report.journals import load

@@ -26,9 +26,9 @@ from lab.cache import Cache, digest, file_digest, folder_digest
 from lab.errors import LabError, UsageError
 from lab.journal import Journal
 from lab.matrix import work
-from lab.matrix.book import Plan, Result
+from lab.matrix.archive import Archive, check, pack, sealed, unpack
 from lab.matrix.cells import Cell
-from lab.matrix.parcel import Parcel, check, pack, sealed, unpack
+from lab.matrix.store import MatrixPlan, Result
 from lab.scenario.parallel import settled
 from lab.settings import Settings
 from lab.source.packing import packed
@@ -61,26 +61,26 @@ class Built(msgspec.Struct, frozen=True):
     """A kernel's key; the kernel itself unless whoever asked has the same cache; and what the build said."""
 
     key: str
-    kernel: Parcel | None
-    said: Parcel
+    kernel: Archive | None
+    said: Archive
 
 
 class NotBuilt(msgspec.Struct, frozen=True):
     """Why there is no kernel, and what the build said."""
 
     trouble: work.Trouble
-    said: Parcel
+    said: Archive
 
 
 class Done(msgspec.Struct, frozen=True):
     """A cell's result, and what its run left."""
 
     result: Result
-    left: Parcel
+    left: Archive
 
 
 class Unwanted:
-    """Whether somebody still waits for the task that this thread runs; it is what an Event is to a local crew."""
+    """Whether somebody still waits for the task that this thread runs; it is what an Event is to a local executor."""
 
     def __init__(self) -> None:
         from distributed import get_worker
@@ -123,7 +123,7 @@ def busy(matrix: str) -> int:
     return _busy[matrix]
 
 
-def build_kernel(order: Order, kernel: str, variant: str, tree_digest: str, sent: Parcel | None) -> Any:
+def build_kernel(order: Order, kernel: str, variant: str, tree_digest: str, sent: Archive | None) -> Any:
     """Build a kernel into this worker's cache, from a tree that is here or was sent: Built, NotBuilt or Lacks."""
     settings = Settings.from_environment()
     with _at_work(order) as (stop, folder):
@@ -145,7 +145,7 @@ def build_kernel(order: Order, kernel: str, variant: str, tree_digest: str, sent
         return Built(made.key, None if same else pack(made.manifest.parent), pack(folder))
 
 
-def attempt(order: Order, cell: Cell, plan: Plan, key: str, sent: Parcel | None) -> Done | Lacks:
+def attempt(order: Order, cell: Cell, plan: MatrixPlan, key: str, sent: Archive | None) -> Done | Lacks:
     """Run a cell's scenario with a kernel that is in this worker's cache, or was sent."""
     with _at_work(order) as (stop, folder):
         kernel = stored(key, sent, Settings.from_environment().cache)
@@ -156,7 +156,7 @@ def attempt(order: Order, cell: Cell, plan: Plan, key: str, sent: Parcel | None)
         return Done(result, pack(folder))
 
 
-def stored(key: str, sent: Parcel | None, cache: Path) -> Path | None:
+def stored(key: str, sent: Archive | None, cache: Path) -> Path | None:
     """Return a kernel's folder in a cache, unpacked into it if it was sent; None: it is not there."""
     store = Cache(cache)
     if sent is None:
@@ -164,7 +164,7 @@ def stored(key: str, sent: Parcel | None, cache: Path) -> Path | None:
     return store.entry(KERNELS, key, lambda folder: unpack(sent, folder))
 
 
-def _tree(kernel: str, wanted: str, sent: Parcel | None, settings: Settings) -> tuple[source.Tree, list[str]] | None:
+def _tree(kernel: str, wanted: str, sent: Archive | None, settings: Settings) -> tuple[source.Tree, list[str]] | None:
     """Return the tree with the digest that is wanted, and what tells `kvmd-lab build` where it is."""
     store = Cache(settings.cache)
     if sent is not None:
@@ -183,7 +183,7 @@ def _tree(kernel: str, wanted: str, sent: Parcel | None, settings: Settings) -> 
     return None
 
 
-def _keeper(sent: Parcel) -> Callable[[Path], None]:
+def _keeper(sent: Archive) -> Callable[[Path], None]:
     def keep(folder: Path) -> None:
         check(sent)
         (folder / _TARBALL).write_bytes(sent.data)
@@ -191,7 +191,7 @@ def _keeper(sent: Parcel) -> Callable[[Path], None]:
     return keep
 
 
-def ship(tree: source.Tree, folder: Path) -> Parcel:
+def ship(tree: source.Tree, folder: Path) -> Archive:
     """Pack a tree; `folder` has room for it meanwhile."""
     with packed(tree, folder) as tarball:
         return sealed(tarball.read())

@@ -13,8 +13,8 @@ import msgspec
 from lab import journal
 from lab.child import Child
 from lab.errors import CompileError, LabError
-from lab.matrix.book import Plan, Result
 from lab.matrix.cells import Cell
+from lab.matrix.store import MatrixPlan, Result
 from lab.report.grid import Outcome
 
 BUILD_SECONDS = 1800.0
@@ -65,7 +65,7 @@ def build(kernel: str, variant: str, folder: Path, stop: Stop, options: Sequence
     return Trouble("impossible" if code in KERNEL_CODES else "error", what)
 
 
-def attempt(cell: Cell, folder: Path, plan: Plan, stop: Stop, options: Sequence[str] = ()) -> Result:
+def attempt(cell: Cell, folder: Path, plan: MatrixPlan, stop: Stop, options: Sequence[str] = ()) -> Result:
     """Run a cell's scenario; its folder, with a page, is below `folder`/cells. `options` are more of its options."""
     from lab.matrix.page import leave_run  # takes a while
 

@@ -23,7 +23,7 @@ _RANK: dict[str, int] = {outcome: rank for rank, outcome in enumerate(OUTCOMES)}
 _WORDS = {"cpus": "{} CPU", "ram_mib": "{} MiB of RAM", "swap_mib": "{} MiB of swap"}
 
 
-class Cell(msgspec.Struct, frozen=True, kw_only=True):
+class GridCell(msgspec.Struct, frozen=True, kw_only=True):
     """One scenario on one kernel. `run` is its run's folder, relative to the page's; empty: there is none.
 
     "impossible": this kernel and this machine do not go together, as `reason` tells; nothing was tried.
@@ -64,10 +64,10 @@ class Grid(msgspec.Struct, frozen=True):
 
     title: str
     columns: tuple[Column, ...]
-    rows: tuple[tuple[str, tuple[tuple[Cell, ...], ...]], ...]
+    rows: tuple[tuple[str, tuple[tuple[GridCell, ...], ...]], ...]
 
     @property
-    def cells(self) -> list[Cell]:
+    def cells(self) -> list[GridCell]:
         """All cells, row by row."""
         return [cell for _, columns in self.rows for cells in columns for cell in cells]
 
@@ -92,9 +92,9 @@ class Grid(msgspec.Struct, frozen=True):
         return _machine(column, self.varying)
 
     @property
-    def reasons(self) -> list[tuple[str, str, list[Cell]]]:
+    def reasons(self) -> list[tuple[str, str, list[GridCell]]]:
         """Each reason of each outcome, and the cells that have it; what is bad comes first."""
-        found: dict[tuple[str, str], list[Cell]] = {}
+        found: dict[tuple[str, str], list[GridCell]] = {}
         for cell in self.cells:
             if cell.reason:
                 found.setdefault((cell.outcome, cell.reason), []).append(cell)
@@ -119,11 +119,11 @@ class Grid(msgspec.Struct, frozen=True):
         return self.counts[0][0] if self.counts else "empty"
 
 
-def grid(cells: Sequence[Cell], title: str = "Kernels and scenarios") -> Grid:
+def grid(cells: Sequence[GridCell], title: str = "Kernels and scenarios") -> Grid:
     """Arrange cells: kernels in the order of their versions, a kernel's machines by size, scenarios as they come."""
     ordered = sorted(cells, key=lambda cell: (_version(cell.kernel), cell.cpus, cell.ram_mib, cell.swap_mib))
     columns = tuple(dict.fromkeys(cell.column for cell in ordered))
-    placed: dict[tuple[str, Column], list[Cell]] = {}
+    placed: dict[tuple[str, Column], list[GridCell]] = {}
     for cell in cells:
         placed.setdefault((cell.scenario, cell.column), []).append(cell)
     rows = tuple(
@@ -133,14 +133,14 @@ def grid(cells: Sequence[Cell], title: str = "Kernels and scenarios") -> Grid:
     return Grid(title, columns, rows)
 
 
-def shown(cells: Sequence[Cell]) -> list[tuple[Cell, int]]:
+def shown(cells: Sequence[GridCell]) -> list[tuple[GridCell, int]]:
     """Return what a place shows: each of its cells, or for each outcome the first that has a run, and their number.
 
     What is bad comes first then. A cell that stands for itself counts 0.
     """
     if len(cells) <= MANY:
         return [(cell, 0) for cell in cells]
-    alike: dict[str, list[Cell]] = {}
+    alike: dict[str, list[GridCell]] = {}
     for cell in cells:
         alike.setdefault(cell.outcome, []).append(cell)
     ordered = [alike[outcome] for outcome in OUTCOMES if outcome in alike]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lab.report.grid import OUTCOMES, Cell, grid
+from lab.report.grid import OUTCOMES, GridCell, grid
 from lab.report.html import grid_page, page, pair_page
 from tests.guest.report.browser import look
 from tests.unit.report.runs import HOSTILE, Event, bad_run, good_run, sample, seen, whole_test
@@ -35,7 +35,7 @@ def _long() -> list[Event]:
     return [{"t": 0.0, "kind": "run", "repeat": f"kvmd-lab run {LONG}", "began": ""}, sample(1.5), *failed]
 
 
-def _cells() -> list[Cell]:
+def _cells() -> list[GridCell]:
     return [
         cell(f"2.3.99-pre{number}", f"{LONG}{row}", outcome, number % 2 + 1, reason=LONG, run=f"runs/{number}")
         for number in range(1, 10)

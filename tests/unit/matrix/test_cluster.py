@@ -1,4 +1,4 @@
-"""The crew that is a cluster, with a scheduler that answers as the test wants."""
+"""The executor that is a cluster, with a scheduler that answers as the test wants."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ import pytest
 
 from lab import build, source
 from lab.errors import HostError, SourceError, UsageError
-from lab.matrix import Book, Cell, Plan, Result, read, tasks
-from lab.matrix.cluster import AHEAD, Cluster
+from lab.matrix import Cell, MatrixPlan, Result, ResultStore, read, tasks
+from lab.matrix.archive import Archive, pack
+from lab.matrix.cluster import AHEAD, ClusterExecutor
 from lab.matrix.connect import connected
-from lab.matrix.parcel import Parcel, pack
 from lab.matrix.work import Trouble
 from lab.settings import Settings
 from lab.version import KernelVersion
 from tests.unit.build.toykernel import TOY_TREE
 
-PLAN = Plan(kernels=("2.3.99-pre1", "2.3.99-pre3"), scenarios=("boot",), seeds=(1, 2, 3))
+PLAN = MatrixPlan(kernels=("2.3.99-pre1", "2.3.99-pre3"), scenarios=("boot",), seeds=(1, 2, 3))
 KEY = "ab" * 16
 UNDER_WAY = object()
 
@@ -104,10 +104,10 @@ def scheduler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scheduler:
     return Scheduler(tmp_path)
 
 
-def cluster(folder: Path, scheduler: Scheduler, plan: Plan = PLAN) -> Cluster:
+def cluster(folder: Path, scheduler: Scheduler, plan: MatrixPlan = PLAN) -> ClusterExecutor:
     settings = Settings(cache=folder / "cache", runs=folder)
     (folder / "matrix").mkdir()
-    return Cluster(Book.begin(folder / "matrix", plan), scheduler, settings, lambda _: None)
+    return ClusterExecutor(ResultStore.begin(folder / "matrix", plan), scheduler, settings, lambda _: None)
 
 
 def work(folder: Path, scheduler: Scheduler) -> list[tuple[str, int, str, str]]:
@@ -167,9 +167,11 @@ def test_task_that_came_to_nothing_is_an_error_of_that_cell_and_tried_again_when
         return scheduler.passed(cell)
 
     scheduler.attempt = attempt
-    crew = cluster(tmp_path, scheduler)
-    crew.work(PLAN.cells(), {})
-    assert [(cell.seed, crew.book.results[cell].reason) for cell in crew.book.open_cells()] == [(1, reason)] * 2
+    executor = cluster(tmp_path, scheduler)
+    executor.work(PLAN.cells(), {})
+    assert [(cell.seed, executor.store.results[cell].reason) for cell in executor.store.open_cells()] == [
+        (1, reason)
+    ] * 2
 
 
 def test_kernel_that_does_not_build_or_is_not_to_be_had_stops_no_other(
@@ -224,18 +226,18 @@ def test_scheduler_that_has_gone_is_told_with_the_way_on(scheduler: Scheduler, t
 
 
 def test_no_more_is_under_way_than_keeps_the_workers_busy(scheduler: Scheduler, tmp_path: Path) -> None:
-    plan = Plan(kernels=PLAN.kernels, scenarios=("boot", "tour"), seeds=tuple(range(10)))
-    crew = cluster(tmp_path, scheduler, plan)
+    plan = MatrixPlan(kernels=PLAN.kernels, scenarios=("boot", "tour"), seeds=tuple(range(10)))
+    executor = cluster(tmp_path, scheduler, plan)
     most = 0
     submit = scheduler.submit
 
     def count(*words: Any, **more: Any) -> Future:
         nonlocal most
-        most = max(most, len(crew._flying) + 1)
+        most = max(most, len(executor._flying) + 1)
         return submit(*words, **more)
 
     scheduler.submit = count  # type: ignore[method-assign]
-    crew.work(plan.cells(), {})
+    executor.work(plan.cells(), {})
     assert most == AHEAD * 2
 
 
@@ -249,9 +251,9 @@ def test_without_dask_it_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch
 def test_kernel_that_was_sent_is_stored_once_and_whole(tmp_path: Path) -> None:
     (tmp_path / "kernel").mkdir()
     (tmp_path / "kernel" / "bzImage").write_bytes(b"kernel")
-    parcel = pack(tmp_path / "kernel")
+    archive = pack(tmp_path / "kernel")
     cache = tmp_path / "cache"
     assert tasks.stored(KEY, None, cache) is None
-    folder = tasks.stored(KEY, parcel, cache)
+    folder = tasks.stored(KEY, archive, cache)
     assert folder == cache / "kernels" / KEY
-    assert tasks.stored(KEY, Parcel("", b""), cache) == folder, "what is there is not unpacked again"
+    assert tasks.stored(KEY, Archive("", b""), cache) == folder, "what is there is not unpacked again"

@@ -11,10 +11,10 @@ from unittest import mock
 import pytest
 
 from lab.child import Child
-from lab.matrix import Cell, Plan, Result, work
+from lab.matrix import Cell, MatrixPlan, Result, work
 
 CELL = Cell(kernel="2.3.99-pre3", scenario="tour", cpus=2, ram_mib=16, swap_mib=96, seed=7)
-PLAN = Plan(kernels=("2.3.99-pre3",), scenarios=("tour",), timeout=0.2)
+PLAN = MatrixPlan(kernels=("2.3.99-pre3",), scenarios=("tour",), timeout=0.2)
 ENDED = {"kind": "outcome", "phase": "call", "seconds": 0.5}
 SKIPPED = {**ENDED, "test": "a", "outcome": "skipped", "verdict": "skipped", "why": "not here"}
 FAILED = {**ENDED, "test": "b", "outcome": "failed", "verdict": "failed", "why": "assert 1 == 2\n and more"}

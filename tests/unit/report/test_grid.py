@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from lab.report.grid import MANY, MANY_NAMES, OUTCOMES, Cell, Outcome, grid
+from lab.report.grid import MANY, MANY_NAMES, OUTCOMES, GridCell, Outcome, grid
 from lab.report.html import grid_page
 from tests.unit.report.outline import Outline
 from tests.unit.report.runs import HOSTILE
@@ -18,8 +18,8 @@ def cell(
     *,
     reason: str = "",
     run: str = "",
-) -> Cell:
-    return Cell(
+) -> GridCell:
+    return GridCell(
         kernel=kernel,
         scenario=scenario,
         cpus=cpus,

@@ -1,6 +1,6 @@
 """A folder, packed for the way between the machines of a cluster, and unpacked where it is wanted.
 
-The bytes follow from names and contents alone, so that the same folder is the same parcel wherever it was packed.
+The bytes follow from names and contents alone, so that the same folder is the same archive wherever it was packed.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from lab.errors import InfraError
 _LEVEL = 6
 
 
-class Parcel(msgspec.Struct, frozen=True):
+class Archive(msgspec.Struct, frozen=True):
     """A packed folder: a gzipped tarball, and the SHA-256 that it must have on arrival."""
 
     digest: str
     data: bytes
 
 
-def sealed(data: bytes) -> Parcel:
-    """Return a tarball as a parcel."""
-    return Parcel(digest(data), data)
+def sealed(data: bytes) -> Archive:
+    """Return a tarball as a archive."""
+    return Archive(digest(data), data)
 
 
-def pack(folder: Path) -> Parcel:
+def pack(folder: Path) -> Archive:
     """Pack the files below a folder; links stay behind."""
     packed = io.BytesIO()
     with (
@@ -46,12 +46,12 @@ def pack(folder: Path) -> Parcel:
     return sealed(packed.getvalue())
 
 
-def unpack(parcel: Parcel, folder: Path) -> None:
-    """Write a parcel's files below a folder; InfraError: it is damaged, or holds what no folder of ours holds."""
-    check(parcel)
+def unpack(archive: Archive, folder: Path) -> None:
+    """Write a archive's files below a folder; InfraError: it is damaged, or holds what no folder of ours holds."""
+    check(archive)
     with (
         host_trouble(f"unpacking into {folder}"),
-        tarfile.open(fileobj=io.BytesIO(parcel.data), mode="r:gz") as tar,
+        tarfile.open(fileobj=io.BytesIO(archive.data), mode="r:gz") as tar,
     ):
         for entry in tar:
             name = PurePosixPath(entry.name)
@@ -62,7 +62,7 @@ def unpack(parcel: Parcel, folder: Path) -> None:
             (folder / name).write_bytes(content.read())
 
 
-def check(parcel: Parcel) -> None:
-    """Raise an InfraError if a parcel is not what was sent."""
-    if digest(parcel.data) != parcel.digest:
-        raise InfraError(f"a parcel of {len(parcel.data)} bytes arrived damaged", doing="checking its SHA-256")
+def check(archive: Archive) -> None:
+    """Raise an InfraError if a archive is not what was sent."""
+    if digest(archive.data) != archive.digest:
+        raise InfraError(f"a archive of {len(archive.data)} bytes arrived damaged", doing="checking its SHA-256")

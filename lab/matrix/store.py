@@ -15,15 +15,14 @@ from lab import jsonlines
 from lab.cache import host_trouble
 from lab.errors import UsageError
 from lab.matrix.cells import Cell, cells
-from lab.report.grid import Cell as GridCell
-from lab.report.grid import Outcome
+from lab.report.grid import GridCell, Outcome
 
 PLAN, RESULTS = "plan.json", "results.jsonl"
 # What a resumed matrix tries again: nothing is known about the kernel.
 _UNKNOWN: tuple[Outcome, ...] = ("error", "impossible")
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class MatrixPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What was asked for. `timeout` is the longest that a cell may take, in seconds; `samples`: its page has plots."""
 
     kernels: tuple[str, ...]
@@ -62,10 +61,10 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         return GridCell(**cell, outcome=self.outcome, seconds=self.seconds, reason=self.reason, run=self.run)
 
 
-class Book:
+class ResultStore:
     """The files in a matrix's folder, open for more results; use it in `with`, or nobody else may write there."""
 
-    def __init__(self, folder: Path, plan: Plan) -> None:
+    def __init__(self, folder: Path, plan: MatrixPlan) -> None:
         """UsageError: somebody has it open."""
         self.folder = folder
         self.plan = plan
@@ -84,24 +83,24 @@ class Book:
         self._lock.release()
 
     @classmethod
-    def begin(cls, folder: Path, plan: Plan) -> Self:
+    def begin(cls, folder: Path, plan: MatrixPlan) -> Self:
         """Open a new one."""
-        book = cls(folder, plan)
+        store = cls(folder, plan)
         with host_trouble(f"writing to {folder}"):
             (folder / PLAN).write_bytes(msgspec.json.format(msgspec.json.encode(plan)) + b"\n")
             (folder / RESULTS).touch()
-        return book
+        return store
 
     @classmethod
     def resume(cls, folder: Path, timeout: float | None = None) -> Self:
         """Open one that was begun before, with all of its results; from now on with another timeout, if given."""
         plan = read_plan(folder)
-        book = cls(folder, plan if timeout is None else msgspec.structs.replace(plan, timeout=timeout))
+        store = cls(folder, plan if timeout is None else msgspec.structs.replace(plan, timeout=timeout))
         path = folder / RESULTS
         with host_trouble(f"reading {path}"):
             jsonlines.mend(path)
-        book.results = {result.cell: result for result in read(folder)}
-        return book
+        store.results = {result.cell: result for result in read(folder)}
+        return store
 
     def add(self, result: Result) -> None:
         """Write a result down; HostError: the host does not let us, a full disk for one."""
@@ -119,10 +118,10 @@ class Book:
         return result is None or not result.known
 
 
-def read_plan(folder: Path) -> Plan:
+def read_plan(folder: Path) -> MatrixPlan:
     """Return what was asked for; UsageError: the folder is no matrix's."""
     try:
-        return msgspec.json.decode((folder / PLAN).read_bytes(), type=Plan)
+        return msgspec.json.decode((folder / PLAN).read_bytes(), type=MatrixPlan)
     except (OSError, msgspec.MsgspecError) as error:
         raise UsageError(f"{folder} is no matrix's folder: {error}", hint="it has a plan.json") from error
 

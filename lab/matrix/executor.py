@@ -16,8 +16,8 @@ from functools import partial
 from pathlib import Path
 
 from lab.matrix import work
-from lab.matrix.book import Book, Result
 from lab.matrix.cells import Cell
+from lab.matrix.store import Result, ResultStore
 from lab.scenario.parallel import settled
 
 _CELL, _BUILD = 0, 1  # the smaller one first
@@ -26,11 +26,11 @@ Job = Callable[[int], None]  # with the number of the worker that does it
 Tell = Callable[[Result], None]
 
 
-class Crew:
-    """Works through the open cells of a book with some workers, and tells of each result once it is written down."""
+class LocalExecutor:
+    """Works through the open cells of a store with some workers, and tells of each result once it is written down."""
 
-    def __init__(self, book: Book, workers: int, tell: Tell) -> None:
-        self.book = book
+    def __init__(self, store: ResultStore, workers: int, tell: Tell) -> None:
+        self.store = store
         self.tell = tell
         self.stop = threading.Event()
         self._workers = workers
@@ -71,7 +71,7 @@ class Crew:
 
     @property
     def _folder(self) -> Path:
-        return self.book.folder
+        return self.store.folder
 
     def _put(self, rank: int, job: Job) -> None:
         self._jobs.put((rank, next(self._numbers), job))
@@ -103,10 +103,10 @@ class Crew:
 
     def _attempt(self, cell: Cell, number: int) -> None:
         with settled(number) if self._workers > 1 else nullcontext():
-            self._note(work.attempt(cell, self._folder, self.book.plan, self.stop))
+            self._note(work.attempt(cell, self._folder, self.store.plan, self.stop))
 
     def _note(self, result: Result) -> None:
         with self._lock:
-            self.book.add(result)
+            self.store.add(result)
             with contextlib.suppress(OSError):  # nobody listens any more
                 self.tell(result)

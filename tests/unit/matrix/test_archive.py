@@ -12,7 +12,7 @@ import pytest
 from lab.cache import digest
 from lab.errors import InfraError
 from lab.journal import Journal
-from lab.matrix.parcel import Parcel, pack, unpack
+from lab.matrix.archive import Archive, pack, unpack
 from lab.matrix.tasks import ship
 from lab.settings import Settings
 from lab.source import obtain
@@ -41,9 +41,9 @@ def test_same_folder_is_the_same_parcel_at_any_time_in_any_place(tmp_path: Path)
 
 
 def test_parcel_that_was_damaged_on_its_way_is_refused(tmp_path: Path) -> None:
-    parcel = pack(filled(tmp_path / "from"))
+    archive = pack(filled(tmp_path / "from"))
     with pytest.raises(InfraError, match="arrived damaged"):
-        unpack(Parcel(parcel.digest, parcel.data[:-1]), tmp_path / "to")
+        unpack(Archive(archive.digest, archive.data[:-1]), tmp_path / "to")
     assert not (tmp_path / "to").exists()
 
 
@@ -57,7 +57,7 @@ def test_what_would_leave_the_folder_is_refused(name: str, kind: bytes, tmp_path
         entry.type, entry.linkname = kind, "/etc" * (kind == tarfile.SYMTYPE)
         tar.addfile(entry)
     with pytest.raises(InfraError, match="cannot be from us"):
-        unpack(Parcel(digest(data.getvalue()), data.getvalue()), tmp_path / "to")
+        unpack(Archive(digest(data.getvalue()), data.getvalue()), tmp_path / "to")
     assert not (tmp_path / "out").exists()
 
 
