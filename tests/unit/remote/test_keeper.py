@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -111,10 +112,14 @@ def test_stopped_keeper_is_killed_by_its_guard(talk: Talk) -> None:
 
 
 def test_keeper_that_speaks_is_let_live(talk: Talk) -> None:
-    keeper = hello(talk, silence=2.0)
+    keeper, silence, longest = hello(talk, silence=2.0), 2.0, 0.0
     for _ in range(15):
+        begin = time.monotonic()
         assert select.select([], [], [], 0.3) == ([], [], [])
-        talk.say(Frame(Kind.BEAT).encode())
+        longest = max(longest, time.monotonic() - begin)
+        talk.say(Frame(Kind.BEAT).encode()) if longest < silence / 2 else None
+    if longest >= silence / 2:
+        pytest.skip(f"this host stood still for {longest:.1f} s: nobody could have spoken")
     assert hello(talk) == keeper
 
 
