@@ -340,7 +340,7 @@ void kvmd_unpin(struct kvmd_map *map)
 }
 
 /*
- * For the look from outside as well: where a swap area has its size and its map, the size of the map's entries, and
+ * For introspection as well: where a swap area has its size and its map, the size of the map's entries, and
  * four zeros, since the map is in one piece here.
  */
 const unsigned int kvmd_swap_layout[] = {

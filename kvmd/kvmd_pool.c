@@ -277,7 +277,7 @@ void kvmd_threads_stop(void)
 	kvmd_keeper_stop();
 }
 
-/* Where a look into the guest's memory from outside (lab/scenario/outside.py) finds what: offsets in bytes. */
+/* Where introspection (lab/machine/introspection.py) finds what: offsets in bytes. */
 const unsigned int kvmd_layout[] = {
 	KVMD_AT(struct kvmd_server, users),
 	KVMD_AT(struct kvmd_server, mm),

@@ -1,11 +1,11 @@
-"""What a flood costs the kernel in processor time: a scenario for `kvmd-lab bisect`."""
+"""What memory pressure costs the kernel in processor time: a scenario for `kvmd-lab bisect`."""
 
 from __future__ import annotations
 
 from lab.machine.machine import Machine
 
 
-def test_kernel_works_no_longer_for_a_flood_than_its_process(lab_machine: Machine, seed: int) -> None:
+def test_kernel_works_no_longer_than_the_process_that_fills_memory(lab_machine: Machine, seed: int) -> None:
     """A process fills half as much memory again as there is and reads it back twice; 60 MiB go over the disk.
 
     Time that passes while nobody has anything to do is not counted, however slow the host's disk is; a kernel that

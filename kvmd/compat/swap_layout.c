@@ -1,5 +1,5 @@
 /*
- * swap_layout.c - where a look from outside (lab/scenario/outside.py) finds which swap slots are used
+ * swap_layout.c - where introspection (lab/machine/introspection.py) finds which swap slots are used
  *
  * Up to 6.12 a swap area has a map, of one byte a slot. Between 6.12 and 7.2 the map went: the area is in clusters, each
  * with a table of one word a slot, which also says where the page is. The Makefile looks which of the two there is.

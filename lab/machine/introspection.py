@@ -1,6 +1,6 @@
 """What the guest can't lie about: its kernel's own lists, page tables and swap map, and the swap disk, read by QEMU.
 
-    with look(machine) as seen:
+    with introspect(machine) as seen:
         assert sum(server.users for server in seen.servers()) == 3
         assert seen.slots_in_use() == 17
 
@@ -85,7 +85,7 @@ class Server(msgspec.Struct, frozen=True):
     slots: dict[int, int]
 
 
-class Sight:
+class Introspection:
     """A look at a stopped guest. `frame` and `slot` return the bytes of a page frame and of a swap slot."""
 
     def __init__(self, machine: Machine) -> None:
@@ -206,10 +206,10 @@ class Sight:
 
 
 @contextmanager
-def look(machine: Machine) -> Iterator[Sight]:
+def introspect(machine: Machine) -> Iterator[Introspection]:
     """Stop the guest and look at it; afterwards it goes on."""
     machine.stop()
     try:
-        yield Sight(machine)
+        yield Introspection(machine)
     finally:
         machine.cont()

@@ -25,12 +25,12 @@ from hypothesis.stateful import (
 )
 
 from lab.machine import pattern
+from lab.machine.introspection import introspect
 from lab.machine.machine import Machine
 from lab.machine.pattern import PAGE_SIZE
 from lab.scenario.acts import idle, left_over, refusal
 from lab.scenario.kvmd import CHANGE, DEDICATED, LOOK, VERIFY, WINDOW, Attachment, Kvmd, Map, Region
-from lab.scenario.outside import look
-from lab.scenario.pressure import storm
+from lab.scenario.pressure import apply_pressure
 
 MOST_PAGES = 128  # of a region
 MOST_MAPPED = 256  # by all maps together: far below the limit, which has a scenario of its own
@@ -123,7 +123,7 @@ class Game(RuleBasedStateMachine):
         self.threads = self.kvmd.stats().threads
         self.attachments: list[Attachment] = []
         self.regions: list[RegionModel] = []
-        self.quiet = 0  # calls since the last storm
+        self.quiet = 0  # calls since memory was last under pressure
 
     @property
     def maps(self) -> list[MapModel]:
@@ -223,9 +223,9 @@ class Game(RuleBasedStateMachine):
 
     @precondition(lambda self: self.regions and self.quiet > 8)
     @rule(seed=pick)
-    def storm(self, seed: int) -> None:
+    def pressure(self, seed: int) -> None:
         """Let a process take all memory."""
-        storm(self.machine, seed)
+        apply_pressure(self.machine, seed, verify=False)
         self.quiet = 0
 
     @rule(seconds=st.sampled_from([1, 5]))
@@ -244,17 +244,17 @@ class Game(RuleBasedStateMachine):
         assert now.region_bytes == sum(model.region.size for model in self.regions)
 
     def teardown(self) -> None:
-        """A last storm and a long rest; then all must be as the model says, and after closing nothing must be left."""
+        """Pressure and a long rest; then all must be as the model says, and after closing nothing must be left."""
         if not hasattr(self, "kvmd") or self.machine.state.name != "RUNNING":
             return
-        storm(self.machine, 1)
+        apply_pressure(self.machine, 1, verify=False)
         idle(self.machine.agent, self.idle_seconds)
         for model in self.regions:
             model.check()
         for vmd in self.attachments:
             vmd.close()
         assert left_over(self.kvmd.stats()) == {}
-        with look(self.machine) as seen:
+        with introspect(self.machine) as seen:
             assert [server for server in seen.servers() if server.users or server.frames or server.slots] == []
         self.machine.check()
 

@@ -4,44 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from lab.machine.introspection import Introspection, introspect
 from lab.machine.line import RefusedError
 from lab.machine.machine import Machine
 from lab.machine.pattern import PAGE_SIZE
 from lab.scenario.kvmd import VERIFY, Attachment, Region
-from lab.scenario.outside import Sight, look
 
-FLOODS = 16
-Flood = Callable[[Machine, int], None]
+TURNS = 16
 
 
-def push_out(machine: Machine, seed: int, size: int | None = None) -> None:
-    """Let a process use `size` bytes (more than there is), check what it stored there, and end."""
-    _stir(machine, seed)
-    _use(machine, _flood(machine) if size is None else size, seed, passes=1)
+def apply_pressure(machine: Machine, seed: int, size: int | None = None, *, verify: bool = True) -> None:
+    """Let a process write to `size` bytes of memory, and end it: what can go to swap has gone.
 
-
-def storm(machine: Machine, seed: int) -> None:
-    """Let a process write to more memory than there is, and end it: what can go to swap has gone."""
-    _stir(machine, seed)
-    _use(machine, _flood(machine), seed, passes=0)
-
-
-def press(machine: Machine, seed: int, enough: Callable[[Sight], bool], flood: Flood = push_out) -> None:
-    """Repeat a flood until QEMU sees that enough is out of memory.
-
-    A flood may well take everybody's pages but these: which are the oldest depends on how much memory is left, and so
-    on the kernel's configuration. AssertionError: `FLOODS` of them did not do.
+    Without a size it is more than there is. `verify`: the process also checks what it stored there.
     """
-    for turn in range(FLOODS):
-        flood(machine, seed + turn)
-        with look(machine) as seen:
+    _age(machine, seed)
+    _use(machine, _more_than_all(machine) if size is None else size, seed, passes=1 if verify else 0)
+
+
+def apply_pressure_until(
+    machine: Machine, seed: int, enough: Callable[[Introspection], bool], *, verify: bool = True
+) -> None:
+    """Repeat it until QEMU sees that enough is out of memory.
+
+    It may well take everybody's pages but these: which are the oldest depends on how much memory is left, and so on the
+    kernel's configuration. AssertionError: `TURNS` of it did not do.
+    """
+    for turn in range(TURNS):
+        apply_pressure(machine, seed + turn, verify=verify)
+        with introspect(machine) as seen:
             if enough(seen):
                 return
             inside = in_frames(seen)
-    raise AssertionError(f"after {FLOODS} floods {inside >> 10} KiB of all regions are in memory")
+    raise AssertionError(f"after {TURNS} turns of pressure {inside >> 10} KiB of all regions are in memory")
 
 
-def in_frames(seen: Sight) -> int:
+def in_frames(seen: Introspection) -> int:
     """Return how much of all regions stands in page frames, in bytes."""
     return sum(len(server.frames) for server in seen.servers()) * PAGE_SIZE
 
@@ -54,19 +52,19 @@ def spare_slots(machine: Machine) -> int:
     return machine.spec.cpus * 2 * 64 * PAGE_SIZE if machine.spec.today else 0
 
 
-def _flood(machine: Machine) -> int:
+def _more_than_all(machine: Machine) -> int:
     """Return how many bytes leave nothing else in memory: half as much again as there is, and on 6.1 twice as much.
 
-    That one sends a flood's own pages to swap first, and the others only when the flood goes on.
+    That one sends the writer's own pages to swap first, and the others only when it goes on.
     """
     return machine.memory * 2 if machine.spec.today else machine.memory * 3 // 2
 
 
-def _stir(machine: Machine, seed: int) -> None:
+def _age(machine: Machine, seed: int) -> None:
     """Let a process go four times through a quarter of the memory, and of today's through all that is free, at least.
 
     Today's kernels keep pages that were used twice, as kvmd's are, and swap out those that were used once, however
-    many: on 6.1 a region of 1 MiB stays in RAM, whole, through any flood. After this they are as old as all others,
+    many: on 6.1 a region of 1 MiB stays in RAM, whole, through any pressure. After this they are as old as all others,
     but only where the kernel was short of memory meanwhile: before, it has no reason to look.
     """
     size = machine.memory // 4

@@ -29,7 +29,7 @@ def settle(machine: Machine) -> None:
 def used_kib(machine: Machine) -> int:
     """Return how many KiB of memory are used, but for what is cached of disks and of swap.
 
-    What a process had in today's swap cache stays there after its end for a while, up to 1.3 MiB after a flood: file
+    What a process had in today's swap cache stays there after its end for a while, up to 1.3 MiB after pressure: file
     pages, as the kernel counts, are those too.
     """
     if machine.spec.today:

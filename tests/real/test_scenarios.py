@@ -40,7 +40,7 @@ def test_scenarios_of_the_history_say_of_this_release_what_its_pages_say(
     history = Path(__file__).parents[2] / "docs" / "history"
     assert lab(real_tree, "run", str(history / "test_write_size.py"))["outcome"]["passed"] == 1
     with pytest.raises(AssertionError, match=r'"failed": 1'):
-        lab(real_tree, "run", str(history / "test_flood_time.py"))
+        lab(real_tree, "run", str(history / "test_pressure_time.py"))
 
 
 @pytest.mark.parametrize("smp", [(), ("--cpus=2",)], ids=["up", "smp"])

@@ -10,7 +10,7 @@ import pytest
 from lab.machine.line import RefusedError
 from lab.machine.machine import Machine
 from lab.scenario.kvmd import Kvmd
-from lab.scenario.pressure import in_frames, press, push_out, spare_slots
+from lab.scenario.pressure import apply_pressure, apply_pressure_until, in_frames, spare_slots
 from lab.scenario.room import free_bytes
 
 PAGE = 4096
@@ -29,8 +29,8 @@ def test_grow_moves_what_is_in_swap_without_reading_it(lab_machine: Machine, kvm
         region = neighbours[1]
         old = region.address
         region.fill(seed)
-        push_out(lab_machine, seed)  # what this leaves in the swap cache goes with the next one
-        press(lab_machine, seed, lambda seen: in_frames(seen) <= MIB * 3 // 8)
+        apply_pressure(lab_machine, seed)  # what this leaves in the swap cache goes with the next one
+        apply_pressure_until(lab_machine, seed, lambda seen: in_frames(seen) <= MIB * 3 // 8)
         before = lab_machine.block_stats().swap.read_bytes
         region.resize(3 * MIB)
         assert lab_machine.block_stats().swap.read_bytes - before < MIB // 4

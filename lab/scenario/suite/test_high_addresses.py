@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lab.machine.machine import Machine
 from lab.scenario.kvmd import DEDICATED, Attachment, Kvmd, Region
-from lab.scenario.pressure import push_out
+from lab.scenario.pressure import apply_pressure
 
 PAGE = 4096
 TWO_GIB = 1 << 31
@@ -25,7 +25,7 @@ def test_region_above_2_gib_is_as_good_as_any(lab_machine: Machine, kvmd: Kvmd, 
         offset = max(0, TWO_GIB - across.address - 8 * PAGE) if across.address < TWO_GIB else 0
         with across.map(offset=offset, size=16 * PAGE) as border:
             written = [border.poke(page * PAGE, seed + page) for page in range(16)]
-        push_out(lab_machine, seed)
+        apply_pressure(lab_machine, seed)
         verdict = above.verify(seed)
         assert verdict.bad_words == 0, verdict
         with across.map(offset=offset, size=16 * PAGE) as border:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from lab.machine.introspection import Introspection, Server, introspect
 from lab.machine.machine import Machine
 from lab.machine.pattern import PAGE_SIZE, page
 from lab.scenario.kvmd import DEDICATED, Kvmd
-from lab.scenario.outside import Server, Sight, look
-from lab.scenario.pressure import in_frames, press
+from lab.scenario.pressure import apply_pressure_until, in_frames
 
 SIZE = 4 << 20
 
@@ -21,10 +21,10 @@ def test_kernels_lists_and_swap_map_agree_with_what_it_says(lab_machine: Machine
         regions = [vmd.alloc(SIZE), own.alloc(SIZE)]
         for number, region in enumerate(regions):
             region.fill(seed + number)
-        press(lab_machine, seed, lambda seen: in_frames(seen) <= SIZE)  # half of them
+        apply_pressure_until(lab_machine, seed, lambda seen: in_frames(seen) <= SIZE)  # half of them
         says = kvmd.stats()
         memory = lab_machine.agent.sysinfo()
-        with look(lab_machine) as seen:
+        with introspect(lab_machine) as seen:
             servers = seen.servers()
             assert len(servers) == says.threads
             assert sum(server.users for server in servers) == says.attachments
@@ -39,13 +39,13 @@ def test_kernels_lists_and_swap_map_agree_with_what_it_says(lab_machine: Machine
         for number, region in enumerate(regions):
             assert region.verify(seed + number).bad_words == 0
     says = kvmd.stats()
-    with look(lab_machine) as seen:
+    with introspect(lab_machine) as seen:
         servers = seen.servers()
         assert len(servers) == says.threads
         assert [server for server in servers if server.users or server.pages or server.frames or server.slots] == []
 
 
-def _check_pages(seen: Sight, server: Server, start: int, seed: int) -> None:
+def _check_pages(seen: Introspection, server: Server, start: int, seed: int) -> None:
     """Compare every page of a region with its pattern, in RAM or on the disk; what is on its way is in neither yet."""
     assert len(server.frames) + len(server.slots) == SIZE // PAGE_SIZE
     for address, number in server.frames.items():

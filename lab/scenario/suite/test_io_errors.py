@@ -12,7 +12,7 @@ from lab.machine.line import RefusedError
 from lab.machine.machine import Machine
 from lab.machine.pattern import PAGE_SIZE
 from lab.scenario.kvmd import Kvmd
-from lab.scenario.pressure import page_verdicts, push_out
+from lab.scenario.pressure import apply_pressure, page_verdicts
 
 SIZE = 4 << 20
 
@@ -30,14 +30,14 @@ def test_write_errors_on_the_swap_disk_lose_nothing(lab_machine: Machine, kvmd: 
         failures = 12 if lab_machine.spec.today else 64
         with failing(lab_machine, writes=True, times=failures):
             memory = lab_machine.agent.sysinfo()
-            push_out(lab_machine, seed, memory.freeram * memory.mem_unit + SIZE // 2 & -PAGE_SIZE)
+            apply_pressure(lab_machine, seed, memory.freeram * memory.mem_unit + SIZE // 2 & -PAGE_SIZE)
         assert lab_machine.block_stats().swap.failed_writes == failures
         _transfer_fast_again(lab_machine)
-        push_out(lab_machine, seed)
+        apply_pressure(lab_machine, seed)
         for _ in range(2):
             verdict = region.verify(seed)
             assert verdict.bad_words == 0, verdict
-            push_out(lab_machine, seed)
+            apply_pressure(lab_machine, seed)
 
 
 def test_read_errors_on_the_swap_disk_are_told_to_the_caller(lab_machine: Machine, seed: int) -> None:
@@ -50,7 +50,7 @@ def test_read_errors_on_the_swap_disk_are_told_to_the_caller(lab_machine: Machin
     kvmd = Kvmd(lab_machine.agent.spawn(locked=True))
     with kvmd.open() as vmd, vmd.alloc(SIZE) as region:
         region.fill(seed)
-        push_out(lab_machine, seed)
+        apply_pressure(lab_machine, seed)
         with failing(lab_machine, reads=True), pytest.raises(RefusedError) as caught:
             region.verify(seed)
         assert caught.value.name == "EIO"
@@ -69,7 +69,7 @@ def test_passing_errors_of_the_swap_disk_are_not_noticed(lab_machine: Machine, k
     with kvmd.open() as vmd, vmd.alloc(SIZE) as region:
         region.fill(seed)
         with failing(lab_machine, writes=True, times=3):
-            push_out(lab_machine, seed)
+            apply_pressure(lab_machine, seed)
         with failing(lab_machine, reads=True, times=3):
             verdict = region.verify(seed)
         assert verdict.bad_words == 0, verdict

@@ -6,12 +6,12 @@ import msgspec
 import pytest
 
 from lab.machine.agent import rounds_done
+from lab.machine.introspection import introspect
 from lab.machine.machine import Machine
 from lab.machine.pattern import PAGE_SIZE
 from lab.scenario.acts import left_over
 from lab.scenario.kvmd import DEDICATED, Kvmd
-from lab.scenario.outside import look
-from lab.scenario.pressure import storm
+from lab.scenario.pressure import apply_pressure
 from lab.scenario.room import settle, slabs, used_kib
 
 WARM_UP = 100
@@ -39,7 +39,7 @@ class Room(msgspec.Struct, frozen=True):
 def _room(machine: Machine) -> Room:
     settle(machine)
     memory, objects = used_kib(machine), slabs(machine)
-    with look(machine) as seen:
+    with introspect(machine) as seen:
         swap = seen.slots_held()
     return Room(memory, swap * PAGE_SIZE >> 10, objects)
 
@@ -84,17 +84,17 @@ def test_10000_rounds_from_open_to_close_leave_nothing(
 def test_memory_and_swap_of_swapped_regions_come_back(lab_machine: Machine, kvmd: Kvmd, ending: str, seed: int) -> None:
     """Regions that are mostly in swap are freed, or closed with their attachment or thread: all of it is free again.
 
-    Measured after a storm both times, since 2.3 keeps a slot that a page in memory still has a copy of: between two
+    Measured under pressure both times, since 2.3 keeps a slot that a page in memory still has a copy of: between two
     looks its swap differs by -180 to 340 KiB, and a newer kernel's by less. A region that is not given back is twelve
     times what is let pass.
     """
     size = lab_machine.memory
     _fill_and_end(kvmd, ending, size // 4, seed)
-    storm(lab_machine, seed)
+    apply_pressure(lab_machine, seed, verify=False)
     before = _room(lab_machine)
     for turn in range(2):
         _fill_and_end(kvmd, ending, size, seed + turn)
-    storm(lab_machine, seed)
+    apply_pressure(lab_machine, seed, verify=False)
     after = _room(lab_machine)
     assert after.used_kib - before.used_kib <= size // 2 // NOT_A_REGION >> 10
     assert _grown(before, after) == {}

@@ -10,7 +10,7 @@ from lab.machine.machine import Machine
 from lab.machine.pattern import PAGE_SIZE
 from lab.scenario.acts import left_over, refusal
 from lab.scenario.kvmd import CHANGE, DEDICATED, LOOK, Attachment, Kvmd, Map, Region
-from lab.scenario.pressure import storm
+from lab.scenario.pressure import apply_pressure
 
 EVENTS = ("map one", "map two", "unmap one", "unmap two", "free")
 PAGES = 3
@@ -108,7 +108,7 @@ def test_close_while_mapped_gives_everything_back(lab_machine: Machine, kvmd: Kv
     """Closing an attachment ends its maps, then its regions; the frames are usable, and the next one starts clean.
 
     The RFC's close gave nothing back. A page that goes while it is still locked stops the kernel the next time that
-    somebody gets the frame, so a storm uses all of them afterwards.
+    somebody gets the frame, so memory pressure uses all of them afterwards.
     """
     for _ in range(3):
         vmd = kvmd.open(flags)
@@ -121,7 +121,7 @@ def test_close_while_mapped_gives_everything_back(lab_machine: Machine, kvmd: Kv
         assert left_over(kvmd.stats()) == {}
         assert {refusal(gone.unmap) for gone in maps} == {"EBADF"}
         assert refusal(vmd.close) == "EBADF"
-    storm(lab_machine, seed)
+    apply_pressure(lab_machine, seed, verify=False)
     with kvmd.open() as vmd:
         fresh = vmd.alloc(200 * PAGE_SIZE)
         assert _words(fresh, 200) == [0] * 200
@@ -143,6 +143,6 @@ def test_region_that_was_freed_comes_back_empty(lab_machine: Machine, kvmd: Kvmd
             region = vmd.alloc(64 * PAGE_SIZE)
             assert _words(region, 64) == [0] * 64, turn
             region.fill(seed + turn)
-            storm(lab_machine, seed)
+            apply_pressure(lab_machine, seed, verify=False)
             region.free()
     assert left_over(kvmd.stats()) == {}

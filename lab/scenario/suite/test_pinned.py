@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 
+from lab.machine.introspection import Introspection
 from lab.machine.machine import Machine
 from lab.machine.pattern import PAGE_SIZE, word
 from lab.scenario.acts import left_over
 from lab.scenario.kvmd import CHANGE, LOOK, Kvmd, Map, Region
-from lab.scenario.outside import Sight
-from lab.scenario.pressure import press, storm
+from lab.scenario.pressure import apply_pressure, apply_pressure_until
 
 WINDOW = 64 << 10
 
@@ -32,8 +32,8 @@ def test_pinned_pages_stay_in_their_frames(lab_machine: Machine, kvmd: Kvmd, see
     """Pages that are mapped keep frame and contents while a process takes all other memory; their neighbours move.
 
     In 2000 a reference kept a frame from being used for something else, but not its page from being swapped out: the
-    device went on with the frame, and the owner of the page got another one. That the storm came as far as this memory
-    is seen by the pages beside, which are held by nobody. QEMU looks into the frames itself.
+    device went on with the frame, and the owner of the page got another one. That the pressure came as far as this
+    memory is seen by the pages beside, which are held by nobody. QEMU looks into the frames itself.
     """
     pages = WINDOW // PAGE_SIZE
     with kvmd.open() as vmd, vmd.alloc(16 * WINDOW) as region:
@@ -43,12 +43,12 @@ def test_pinned_pages_stay_in_their_frames(lab_machine: Machine, kvmd: Kvmd, see
         maps = [region.map(way, number * WINDOW, WINDOW) for number, way in ((3, LOOK), (7, CHANGE), (15, LOOK))]
         before = [_frames(held, pages) for held in maps]
 
-        def beside_moved(seen: Sight) -> bool:
+        def beside_moved(seen: Introspection) -> bool:
             inside = [address for server in seen.servers() for address in server.frames]
             return len(set(range(region.address + WINDOW, region.address + 2 * WINDOW, PAGE_SIZE)) - set(inside)) > 0
 
         for turn in range(2):
-            press(lab_machine, seed + turn, beside_moved, storm)
+            apply_pressure_until(lab_machine, seed + turn, beside_moved, verify=False)
             assert [_frames(held, pages) for held in maps] == before
         with region.map(LOOK, WINDOW, WINDOW) as beside:
             assert _frames(beside, pages) != free_before
@@ -64,10 +64,10 @@ def test_pinned_pages_stay_in_their_frames(lab_machine: Machine, kvmd: Kvmd, see
 def test_writes_while_mapped_are_not_lost(lab_machine: Machine, kvmd: Kvmd, seed: int) -> None:
     """What a driver writes into a page is there after the page was let go, swapped out and read back.
 
-    The worst hazard of 2000: map, a storm that writes the held page to swap and leaves it in the swap cache, a write by
-    the driver, unmap. The kernel took the page for clean, since no page table said otherwise, and threw it away. The
-    next look read the old contents from disk. Each round draws its pages and maps them, some several times, some only
-    to look; a map to look at is no excuse for losing a word either.
+    The worst hazard of 2000: map, memory pressure that writes the held page to swap and leaves it in the swap cache, a
+    write by the driver, unmap. The kernel took the page for clean, since no page table said otherwise, and threw it
+    away. The next look read the old contents from disk. Each round draws its pages and maps them, some several times,
+    some only to look; a map to look at is no excuse for losing a word either.
     """
     draw = random.Random(seed)
     size = 16 * WINDOW
@@ -77,7 +77,7 @@ def test_writes_while_mapped_are_not_lost(lab_machine: Machine, kvmd: Kvmd, seed
         for turn in range(4):
             pages = draw.sample(sorted(set(range(size // PAGE_SIZE)) - set(written)), 40) if turn < 3 else []
             held = {page: [_map_one(region, page, draw) for _ in range(draw.choice((1, 1, 2, 3)))] for page in pages}
-            storm(lab_machine, seed + turn)
+            apply_pressure(lab_machine, seed + turn, verify=False)
             assert {page: (offset, _look(region, page, offset)) for page, (offset, _) in written.items()} == written
             written = {page: (draw.randrange(0, PAGE_SIZE, 4), draw.getrandbits(32)) for page in pages}
             for page, (offset, value) in written.items():
@@ -110,7 +110,7 @@ def test_page_with_several_maps_stays_until_the_last_one_goes(lab_machine: Machi
             assert [maps[each].peek(inside[each])[1] for each in order[turn:]] == [frame] * (3 - turn)
             maps[number].poke(inside[number] + 4 * turn, seed + turn & 0xFFFFFFFF)
             maps[number].unmap()
-            storm(lab_machine, seed + turn)
+            apply_pressure(lab_machine, seed + turn, verify=False)
         found = [_look(region, 1, 4 * turn) for turn in range(3)]
         assert found == [seed + turn & 0xFFFFFFFF for turn in range(3)]
     assert left_over(kvmd.stats()) == {}

@@ -11,7 +11,7 @@ from lab.machine.agent import MEMORY_SECONDS
 from lab.machine.faults import slowed
 from lab.machine.machine import Machine
 from lab.scenario.kvmd import CHANGE, DEDICATED, MAP, UNMAP, Kvmd
-from lab.scenario.pressure import in_frames, press
+from lab.scenario.pressure import apply_pressure_until, in_frames
 
 SIZE = 1 << 20
 ROUNDS = 10  # of the neighbour, all of them while the other one waits for the first of its pages
@@ -28,7 +28,7 @@ def test_slow_swap_disk_makes_one_wait_and_not_the_others(lab_machine: Machine, 
     neighbour = Kvmd(lab_machine.agent.spawn(locked=True))
     with kvmd.open() as vmd, vmd.alloc(SIZE) as region, neighbour.open(DEDICATED) as other, other.alloc(4096) as page:
         region.fill(seed)
-        press(lab_machine, seed, lambda seen: in_frames(seen) <= SIZE // 2)
+        apply_pressure_until(lab_machine, seed, lambda seen: in_frames(seen) <= SIZE // 2)
         page.fill(seed)
         with slowed(lab_machine, rate=1):
             call = _MAP.pack(vmd.handle, region.address, SIZE, CHANGE, 0)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from lab.machine.introspection import introspect
 from lab.machine.machine import Machine
 from lab.machine.pattern import PAGE_SIZE
 from lab.scenario.kvmd import Kvmd
-from lab.scenario.outside import look
 from lab.scenario.pressure import fill_until_refused
 
 PIECE = 2 << 20
@@ -25,7 +25,7 @@ def test_full_swap_is_an_error_for_the_caller_alone(lab_machine: Machine, kvmd: 
     address = bystander.mem_map(BYSTANDER)
     bystander.mem_fill(address, BYSTANDER, seed)
     before = lab_machine.agent.sysinfo()
-    with look(lab_machine) as seen:
+    with introspect(lab_machine) as seen:
         slots_before = seen.slots_held()
     everything = lab_machine.memory + (lab_machine.spec.swap_mib << 20)
 
@@ -42,7 +42,7 @@ def test_full_swap_is_an_error_for_the_caller_alone(lab_machine: Machine, kvmd: 
 
     after = lab_machine.agent.sysinfo()
     assert after.freeram > before.freeram // 2
-    with look(lab_machine) as seen:
+    with introspect(lab_machine) as seen:
         moved_out = seen.slots_held() - slots_before  # what belongs to processes stays there
     assert moved_out * PAGE_SIZE <= 2 * BYSTANDER
     assert bystander.mem_verify(address, BYSTANDER, seed).bad_words == 0

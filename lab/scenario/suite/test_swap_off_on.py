@@ -7,7 +7,7 @@ import pytest
 from lab.machine.line import RefusedError
 from lab.machine.machine import Machine
 from lab.scenario.kvmd import Kvmd
-from lab.scenario.pressure import fill_until_refused, push_out
+from lab.scenario.pressure import apply_pressure, fill_until_refused
 
 PAGE = 4096
 
@@ -23,17 +23,17 @@ def test_swap_off_and_on_keeps_every_word(lab_machine: Machine, kvmd: Kvmd, seed
     device = lab_machine.spec.swap_device
     with kvmd.open() as vmd, vmd.alloc(size) as region:
         region.fill(seed)
-        push_out(lab_machine, seed)
+        apply_pressure(lab_machine, seed)
         with region.map(offset=8 * PAGE, size=4 * PAGE) as held:
             _, frame = held.peek(PAGE)
             for turn in range(2):
-                push_out(lab_machine, seed + turn)
+                apply_pressure(lab_machine, seed + turn)
                 assert held.poke(PAGE, turn) == frame
                 lab_machine.agent.swapoff(device)
                 assert held.peek(PAGE) == (turn, frame)
                 lab_machine.swapon()
             word = held.peek(PAGE + 4)[0]
-        push_out(lab_machine, seed)
+        apply_pressure(lab_machine, seed)
         verdict = region.verify(seed)
         assert (verdict.bad_words, verdict.found) == (1, 1), verdict  # the word that was poked, and no other
         with region.map(offset=9 * PAGE, size=PAGE) as again:

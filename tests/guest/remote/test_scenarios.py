@@ -20,7 +20,7 @@ from tests.guest.remote.server import Server
 
 # What has most to do with the host: the disk's faults, the guest's memory and its swap disk read from outside, new
 # processes after a restore, several machines.
-CHOSEN = ("boot", "io_errors", "kvmd_regions", "outside", "slow_disk", "tour")
+CHOSEN = ("boot", "io_errors", "kvmd_regions", "introspection", "slow_disk", "tour")
 
 
 @pytest.fixture(scope="session")
