@@ -9,7 +9,6 @@ CACHE/.in-use                   locked by every process that uses entries, with 
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import os
@@ -22,28 +21,9 @@ from pathlib import Path
 from filelock import FileLock
 
 from lab.errors import HostError
+from lab.host_trouble import host_trouble
 
 _IN_USE = ".in-use"
-_HOST_TROUBLE = {
-    errno.ENOSPC: ("the disk is full", "free some space, or set KVMD_LAB_CACHE to a folder on another disk"),
-    errno.EDQUOT: ("the disk quota is used up", "free some space, or set KVMD_LAB_CACHE to a folder elsewhere"),
-    errno.EFBIG: ("a file may not be larger", "allow larger files: ulimit -f"),
-    errno.EROFS: ("the file system is read-only", "set KVMD_LAB_CACHE to a folder that can be written"),
-    errno.ENOTDIR: ("a file is where a folder should be", "set KVMD_LAB_CACHE to a folder"),
-    errno.EACCES: ("permission denied", "set KVMD_LAB_CACHE to a folder that can be written"),
-}
-
-
-@contextmanager
-def host_trouble(doing: str) -> Iterator[None]:
-    """Turn a full disk, a read-only file system and a missing right into a HostError that says what to do."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _HOST_TROUBLE:
-            raise
-        what, hint = _HOST_TROUBLE[error.errno]
-        raise HostError(f"{what} ({error.filename or error})", doing=doing, hint=hint) from error
 
 
 def digest(*parts: str | bytes) -> str:

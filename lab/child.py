@@ -13,8 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from lab.cache import host_trouble
 from lab.errors import last_lines
+from lab.host_trouble import host_trouble
 from lab.process import dying_with_parent
 
 TERM_SECONDS = 10.0

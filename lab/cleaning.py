@@ -13,7 +13,8 @@ from pathlib import Path
 
 import msgspec
 
-from lab.cache import Cache, host_trouble
+from lab.cache import Cache
+from lab.host_trouble import host_trouble
 
 _KEY = r"[0-9a-f]{32,64}"
 _ENTRIES = re.compile(rf"{_KEY}|\.(lock|new)-{_KEY}(-\d+)?")

@@ -30,7 +30,7 @@ from typing import Any, Self
 import msgspec
 
 from lab import jsonlines
-from lab.cache import host_trouble
+from lab.host_trouble import host_trouble
 
 Listener = Callable[[dict[str, Any]], None]
 

@@ -26,8 +26,9 @@ from lab.build.era import era_of
 from lab.build.make import depend, make
 from lab.build.place import bearable, check_bearable_today
 from lab.build.toolchain import Toolchain, check_host_programs, toolchain
-from lab.cache import Cache, digest, file_digest, host_trouble
+from lab.cache import Cache, digest, file_digest
 from lab.errors import AuditError, CompileError, ConfigError, PortError
+from lab.host_trouble import host_trouble
 from lab.journal import Journal
 from lab.port.ledger import Ledger, Record, read_installed
 from lab.settings import Settings

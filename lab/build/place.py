@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lab.cache import digest, host_trouble
+from lab.cache import digest
 from lab.errors import HostError
+from lab.host_trouble import host_trouble
 
 # The old Makefiles use $(TOPDIR) without quotes in lists, targets, shell commands and the preprocessor's options.
 _BEARABLE = re.compile(r"[\w/.+@-]+")

@@ -149,7 +149,7 @@ def bench(
     as_json: AsJson = False,
 ) -> None:
     """Measure what the lab costs: build, boot, restore, round trips, the kvmd scenario. Medians, in one run."""
-    from lab.report.bench import GROUPS, measure, table
+    from lab.scenario.bench import GROUPS, measure, table
 
     if listing:
         common.say(GROUPS, as_json=as_json, text="\n".join(GROUPS))

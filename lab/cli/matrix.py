@@ -230,7 +230,7 @@ def _workers(asked: int | None) -> int:
 
 def _selected(expression: str, settings: Settings) -> list[str]:
     from lab.matrix import select
-    from lab.matrix.trees import known
+    from lab.source import known
 
     return select(expression, known(settings))
 

@@ -22,11 +22,10 @@ def register(app: typer.Typer) -> None:
 def kernels(as_json: AsJson = False) -> None:
     """List the kernels that the lab knows and those in KVMD_LAB_TREES, and where each would come from."""
     from lab import source
-    from lab.matrix.trees import known
     from lab.settings import Settings
 
     settings = Settings.from_environment()
-    rows = [{"name": name, "where": source.locate(name, settings)} for name in known(settings)]
+    rows = [{"name": name, "where": source.locate(name, settings)} for name in source.known(settings)]
     text = "\n".join(f"{row['name']:<18} {row['where']}" for row in rows)
     common.say(rows, as_json=as_json, text=text)
 

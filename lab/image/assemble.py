@@ -6,7 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from lab.cache import Cache, digest, file_digest, folder_digest, host_trouble
+from lab.cache import Cache, digest, file_digest, folder_digest
+from lab.host_trouble import host_trouble
 from lab.image import ext2, manifest, programs, tools
 from lab.image.swap import swap_disk
 from lab.journal import Journal

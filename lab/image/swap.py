@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-from lab.cache import host_trouble
 from lab.errors import UsageError
+from lab.host_trouble import host_trouble
 from lab.sizes import SWAP_MIB
 
 PAGE_SIZE = 4096

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from lab.cache import host_trouble
 from lab.errors import LabError, SubjectError
+from lab.host_trouble import host_trouble
 from lab.journal import Journal
 from lab.machine import oops
 from lab.machine.symbols import Symbols

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from lab.cache import host_trouble
+from lab.host_trouble import host_trouble
 from lab.machine import qcow2
 from lab.machine.spec import MachineSpec, Parts
 

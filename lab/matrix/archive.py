@@ -12,8 +12,9 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from lab.cache import digest, host_trouble
+from lab.cache import digest
 from lab.errors import InfraError
+from lab.host_trouble import host_trouble
 
 _LEVEL = 6
 

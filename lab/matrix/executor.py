@@ -15,10 +15,10 @@ from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
+from lab.affinity import pinned
 from lab.matrix import work
 from lab.matrix.cells import Cell
 from lab.matrix.store import Result, ResultStore
-from lab.scenario.parallel import settled
 
 _CELL, _BUILD = 0, 1  # the smaller one first
 _LOOK_SECONDS = 0.2
@@ -102,7 +102,7 @@ class LocalExecutor:
                 self._note(Result(cell=cell, outcome=trouble.outcome, reason=trouble.reason))
 
     def _attempt(self, cell: Cell, number: int) -> None:
-        with settled(number) if self._workers > 1 else nullcontext():
+        with pinned(number) if self._workers > 1 else nullcontext():
             self._note(work.attempt(cell, self._folder, self.store.plan, self.stop))
 
     def _note(self, result: Result) -> None:

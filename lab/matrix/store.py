@@ -12,8 +12,8 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from lab import jsonlines
-from lab.cache import host_trouble
 from lab.errors import UsageError
+from lab.host_trouble import host_trouble
 from lab.matrix.cells import Cell, cells
 from lab.report.grid import GridCell, Outcome
 

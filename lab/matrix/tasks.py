@@ -22,6 +22,7 @@ import msgspec
 
 import lab
 from lab import build, port, resources, source
+from lab.affinity import pinned
 from lab.cache import Cache, digest, file_digest, folder_digest
 from lab.errors import LabError, UsageError
 from lab.journal import Journal
@@ -29,7 +30,6 @@ from lab.matrix import work
 from lab.matrix.archive import Archive, check, pack, sealed, unpack
 from lab.matrix.cells import Cell
 from lab.matrix.store import MatrixPlan, Result
-from lab.scenario.parallel import settled
 from lab.settings import Settings
 from lab.source.packing import packed
 
@@ -216,7 +216,7 @@ def _at_work(order: Order) -> Iterator[tuple[Unwanted, Path]]:
 def _on_a_core() -> AbstractContextManager[None]:
     """Keep what this thread starts on one core, if all workers of this host are numbered, as --dask local does."""
     number = _worker().name
-    return settled(number) if isinstance(number, int) else nullcontext()
+    return pinned(number) if isinstance(number, int) else nullcontext()
 
 
 def _worker() -> Any:

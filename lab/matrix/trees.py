@@ -1,4 +1,4 @@
-"""Which kernels there are, and which of them cannot be had."""
+"""Which kernels cannot be had."""
 
 from __future__ import annotations
 
@@ -7,16 +7,8 @@ from collections.abc import Iterable
 from lab import source
 from lab.errors import SourceError
 from lab.settings import Settings
-from lab.source import packaged
-from lab.version import KernelVersion
 
 _SECONDS = 10.0
-
-
-def known(settings: Settings) -> list[str]:
-    """Return the names of all kernels, in their order: those that the lab knows, and what the user has trees of."""
-    names = [spec.name for spec in source.kernels()] + [each.name for each in packaged.installed()]
-    return sorted({*names, *(version.text for version in source.at_hand(settings))}, key=KernelVersion)
 
 
 def missing(kernels: Iterable[str], settings: Settings) -> dict[str, str]:

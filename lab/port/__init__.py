@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from lab import resources
-from lab.cache import host_trouble
 from lab.errors import PortError
+from lab.host_trouble import host_trouble
 from lab.journal import Journal
 from lab.port import patches
 from lab.port.copy import copy_tree

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from lab import process
-from lab.cache import host_trouble
 from lab.errors import PortError
+from lab.host_trouble import host_trouble
 from lab.journal import Journal
 from lab.port.engine import STAMP, apply
 from lab.port.ledger import Ledger, Record

@@ -10,7 +10,7 @@ from typing import Any
 from paramiko import HostKeys, MissingHostKeyPolicy, PKey, SSHException
 from paramiko.hostkeys import HostKeyEntry, InvalidHostKey
 
-from lab.cache import host_trouble
+from lab.host_trouble import host_trouble
 from lab.remote.address import Target
 from lab.remote.errors import HostKeyError
 

@@ -19,8 +19,8 @@ import traceback
 from types import FrameType
 from typing import Any
 
-from lab.cache import host_trouble
 from lab.errors import InfraError, LabError, RemoteError
+from lab.host_trouble import host_trouble
 from lab.journal import Journal
 from lab.machine.loop import loop
 from lab.remote import messages

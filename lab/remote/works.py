@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 
 from lab import build, image
-from lab.cache import Cache, digest, file_digest, host_trouble
+from lab.cache import Cache, digest, file_digest
 from lab.errors import HostError, MachineError
+from lab.host_trouble import host_trouble
 from lab.journal import Journal
 from lab.machine.host import LocalHost
 from lab.machine.loop import loop

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from lab.cache import host_trouble
+from lab.host_trouble import host_trouble
 
 
 def new_run(runs: Path, name: str = "run") -> Path:

@@ -16,8 +16,8 @@ from typing import Any
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from lab.cache import host_trouble
 from lab.errors import UsageError
+from lab.host_trouble import host_trouble
 from lab.report import drawing
 from lab.report.canvas import Picture, lasting
 from lab.report.grid import MANY_NAMES, Grid, shown

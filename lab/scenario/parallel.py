@@ -7,8 +7,7 @@ logs. At the end its events go into the run's journal, each with the name of the
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,27 +40,6 @@ def options(workers: int) -> list[str]:
     if workers <= 1:
         return []
     return [f"--numprocesses={workers}", "--dist=worksteal", "--max-worker-restart=0"]
-
-
-def settle(number: int) -> None:
-    """Keep this process and the QEMUs that it starts on one core, the `number`th of those that may be used, in turn.
-
-    A guest and whoever talks to it take turns, as QEMU's own threads do: side by side on two cores each turn waits for
-    the other core to wake up, and both cores are lost to the next process.
-    """
-    cores = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, {cores[number % len(cores)]})
-
-
-@contextmanager
-def settled(number: int) -> Iterator[None]:
-    """Keep this thread and the processes that it starts on one core meanwhile, as `settle` does."""
-    cores = os.sched_getaffinity(0)
-    settle(number)
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, cores)
 
 
 def pack(task: Task) -> str:

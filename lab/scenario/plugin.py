@@ -24,6 +24,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from lab import affinity
 from lab.errors import InfraError, LabError, SubjectError, UsageError
 from lab.journal import Journal
 from lab.scenario import parallel
@@ -246,7 +247,7 @@ def machine_spec(request: pytest.FixtureRequest, workbench: Any) -> Any:
     spec = workbench.spec(**{name: value for name, value in wanted.items() if value is not None})
     number = request.config.stash.get(_NUMBER, None)
     if number is not None:
-        parallel.settle(number)
+        affinity.pin(number)
     return spec
 
 

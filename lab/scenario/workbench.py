@@ -14,8 +14,8 @@ from lab import build, image, source
 from lab.cache import Cache
 from lab.errors import LabError, UsageError
 from lab.journal import Journal
+from lab.scenario.backend import backend
 from lab.scenario.subject import Subject
-from lab.scenario.where import where
 from lab.settings import Settings
 from lab.version import KernelVersion
 
@@ -39,13 +39,13 @@ class Workbench:
         self.journal = journal
         self.run = run
         self.cache = Cache(settings.cache)
-        self._where = where(settings, journal)
+        self._backend = backend(settings, journal)
         self._tree: source.Tree | None = None
         self._failures: dict[str, LabError] = {}
         self._kernels: dict[str, build.Kernel] = {}
         self._machines: dict[MachineSpec, Machine] = {}
         self._open = ExitStack()
-        self._open.callback(self._where.close)
+        self._open.callback(self._backend.close)
 
     def __enter__(self) -> Self:
         self.cache.share()
@@ -116,7 +116,7 @@ class Workbench:
 
     def kernel_of(self, plan: build.Plan) -> build.Kernel:
         """Return the kernel that a plan describes, which may be another one than the subject's."""
-        return self._where.kernel(plan, self.journal)
+        return self._backend.kernel(plan, self.journal)
 
     def plan(self, variant: str) -> build.Plan:
         """Return what `kernel` would build."""
@@ -134,7 +134,7 @@ class Workbench:
 
     def image(self, swap_mib: int) -> image.Image:
         """Return the guest's disks."""
-        return self._where.image(self.journal, swap_mib)
+        return self._backend.image(self.journal, swap_mib)
 
     def spec(self, **given: Any) -> MachineSpec:
         """Return the machine that suits the subject's kernel, with the dimensions that are given."""
@@ -180,5 +180,5 @@ class Workbench:
             cache=self.cache,
             journal=self.journal,
             log=None if self.run is None else self.run / f"console-{len(self._machines)}.log",
-            host=self._where.host(),
+            host=self._backend.host(),
         )

@@ -2,7 +2,7 @@
 
 from lab.source.catalogue import KernelSpec, is_of_today, is_series, kernels, shape_of
 from lab.source.choice import Choice, choose
-from lab.source.obtain import Where, at_hand, locate, obtain, release_server_answers, version_at
+from lab.source.obtain import Where, at_hand, known, locate, obtain, release_server_answers, version_at
 from lab.source.tree import Tree
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "is_of_today",
     "is_series",
     "kernels",
+    "known",
     "locate",
     "obtain",
     "release_server_answers",

@@ -18,8 +18,9 @@ from pathlib import Path
 import httpx
 import msgspec
 
-from lab.cache import file_digest, host_trouble
+from lab.cache import file_digest
 from lab.errors import DownloadError, SourceError
+from lab.host_trouble import host_trouble
 from lab.journal import Journal
 from lab.source.packed import MAGIC
 from lab.source.part import Part, Ticket

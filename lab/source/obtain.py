@@ -113,6 +113,12 @@ def at_hand(settings: Settings) -> list[KernelVersion]:
     return [version for _, version in _Places(settings, Journal(), None).versions()]
 
 
+def known(settings: Settings) -> list[str]:
+    """Return the names of all kernels, in their order: those that the lab knows, and what the user has trees of."""
+    names = [spec.name for spec in catalogue.kernels()] + [each.name for each in packaged.installed()]
+    return sorted({*names, *(version.text for version in at_hand(settings))}, key=KernelVersion)
+
+
 def version_at(path: Path, settings: Settings) -> KernelVersion | None:
     """Return what the Makefile of a tree or tarball states, None if there is none that can be read."""
     return _Places(settings, Journal(), None).version_at(path.expanduser().resolve())

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from lab.cache import Cache, digest, file_digest, folder_digest, host_trouble
+from lab.cache import Cache, digest, file_digest, folder_digest
 from lab.errors import HostError, LabError
+from lab.host_trouble import host_trouble
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from lab.journal import Journal
 from lab.machine.host import Host
 from lab.process import require
-from lab.remote.there import There
+from lab.remote.backend import RemoteBackend
 from lab.settings import Settings
 from tests.guest.machine.conftest import disk, events, journal, machine, setup  # noqa: F401 - as there
 from tests.guest.remote.server import Server
@@ -27,7 +27,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         with pytest.MonkeyPatch.context() as patch:
             use(made, patch)
             base = tmp_path_factory.mktemp("first")
-            first = There(Settings(cache=base / "cache", runs=base / "runs", host=made.address), Journal())
+            first = RemoteBackend(Settings(cache=base / "cache", runs=base / "runs", host=made.address), Journal())
             assert first.link.pid
             first.close()
         yield made
@@ -56,12 +56,12 @@ def settings(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Settin
 
 
 @pytest.fixture(scope="module")
-def there(server: Server, settings: Settings) -> Iterator[There]:
+def there(server: Server, settings: Settings) -> Iterator[RemoteBackend]:
     """A connection for all tests of a module; nothing is left when it ends."""
     before = server.user.files()
     with pytest.MonkeyPatch.context() as patch:
         use(server, patch)
-        made = There(settings, Journal())
+        made = RemoteBackend(settings, Journal())
         assert made.link.pid
     yield made
     made.close()
@@ -69,16 +69,16 @@ def there(server: Server, settings: Settings) -> Iterator[There]:
 
 
 @pytest.fixture
-def host(there: There) -> Host:
+def host(there: RemoteBackend) -> Host:
     """Where the machines run: on the other side."""
     return there.host()
 
 
 @pytest.fixture
-def own(client: Server, settings: Settings) -> Iterator[There]:
+def own(client: Server, settings: Settings) -> Iterator[RemoteBackend]:
     """A connection of the test's own, which may be cut; nothing is left afterwards."""
     before = client.user.files()
-    made = There(settings, Journal(), SILENCE)
+    made = RemoteBackend(settings, Journal(), SILENCE)
     yield made
     made.close()
     assert (client.settled(), client.user.files()) == ([], before)

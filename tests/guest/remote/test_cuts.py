@@ -20,9 +20,9 @@ from lab.journal import Journal
 from lab.machine.host import Host
 from lab.machine.machine import Machine, Setup
 from lab.machine.protocol import Op
+from lab.remote.backend import RemoteBackend
 from lab.remote.errors import LinkLostError
 from lab.remote.messages import Hello
-from lab.remote.there import There
 from lab.settings import Settings
 from tests.guest.remote.conftest import SILENCE
 from tests.guest.remote.relay import Relay, SlowRelay
@@ -36,10 +36,10 @@ PROGRAM = """
     from lab.journal import Journal
     from lab.machine.machine import Machine
     from lab.machine.spec import MachineSpec
-    from lab.remote.there import There
+    from lab.remote.backend import RemoteBackend
     from lab.settings import Settings
     kernel, disk, cache = map(Path, sys.argv[1:4])
-    there = There(Settings(cache=cache, runs=cache, host=sys.argv[4]), Journal())
+    there = RemoteBackend(Settings(cache=cache, runs=cache, host=sys.argv[4]), Journal())
     spec = MachineSpec(swap_mib=4, append="toy=mute:2")
     with Machine.boot(kernel_image=kernel, root=disk, spec=spec, host=there.host()) as machine:
         print(machine.pid, flush=True)
@@ -48,7 +48,7 @@ PROGRAM = """
 
 
 @pytest.fixture
-def host(own: There) -> Host:
+def host(own: RemoteBackend) -> Host:
     return own.host()
 
 
@@ -75,7 +75,7 @@ def test_wire_that_brings_nothing_any_more_is_noticed_on_both_sides(
     with Relay(client.port) as relay:
         client.know(client.host_key, relay.port)
         through = msgspec.structs.replace(settings, host=client.address.replace(str(client.port), str(relay.port)))
-        there = There(through, Journal(), SILENCE)
+        there = RemoteBackend(through, Journal(), SILENCE)
         how = setup("mute:2")
         how["host"] = there.host()
         with Machine.boot(**how) as machine:
@@ -94,7 +94,7 @@ def test_large_file_on_a_slow_line_is_not_taken_for_silence(client: Server, sett
     with SlowRelay(client.port, 1 << 20) as relay:
         client.know(client.host_key, relay.port)
         through = msgspec.structs.replace(settings, host=client.address.replace(str(client.port), str(relay.port)))
-        with closing(There(through, Journal(), 1.0)) as there:
+        with closing(RemoteBackend(through, Journal(), 1.0)) as there:
             keeper = there.link.pid
             place = there.place(large)
             assert there.link.lost is None
@@ -105,7 +105,7 @@ def test_large_file_on_a_slow_line_is_not_taken_for_silence(client: Server, sett
     shutil.rmtree(place.parent)
 
 
-def test_killed_keeper_takes_its_qemu_with_it(setup: Callable[..., Setup], own: There, client: Server) -> None:
+def test_killed_keeper_takes_its_qemu_with_it(setup: Callable[..., Setup], own: RemoteBackend, client: Server) -> None:
     with Machine.boot(**setup("mute:2")) as machine:
         qemu = os.pidfd_open(machine.pid)
         pending = machine.agent.submit(Op.PING)
@@ -118,7 +118,7 @@ def test_killed_keeper_takes_its_qemu_with_it(setup: Callable[..., Setup], own: 
 
 @pytest.mark.parametrize("guard_too", [False, True], ids=["alone", "guard_dead"])
 def test_stopped_keeper_leaves_no_qemu(
-    setup: Callable[..., Setup], own: There, client: Server, *, guard_too: bool
+    setup: Callable[..., Setup], own: RemoteBackend, client: Server, *, guard_too: bool
 ) -> None:
     with Machine.boot(**setup("mute:2")) as machine:
         pending = machine.agent.submit(Op.PING)
@@ -206,7 +206,7 @@ def small_cache(server: Server) -> Iterator[Path]:
 def test_full_disk_there_is_a_host_error(
     setup: Callable[..., Setup], client: Server, settings: Settings, tmp_path: Path
 ) -> None:
-    with small_cache(client) as cache, closing(There(settings, Journal())) as there:
+    with small_cache(client) as cache, closing(RemoteBackend(settings, Journal())) as there:
         how = setup()
         how["host"] = there.host()
         large = setup()

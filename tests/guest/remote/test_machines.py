@@ -11,7 +11,7 @@ import pytest
 from lab.errors import HostError, UsageError
 from lab.journal import Journal
 from lab.machine.machine import Machine, Setup
-from lab.remote.there import There
+from lab.remote.backend import RemoteBackend
 from lab.settings import Settings
 from tests.guest.machine.test_faults import *  # noqa: F403
 from tests.guest.machine.test_restore import *  # noqa: F403
@@ -41,7 +41,7 @@ def test_books_are_those_of_qemu_and_its_keeper_there_and_of_this_process(setup:
 def test_qemu_that_is_missing_there_is_a_host_error_that_says_where(
     setup: Callable[..., Setup], settings: Settings, client: Server
 ) -> None:
-    there = There(msgspec.structs.replace(settings, qemu="qemu-system-none"), Journal())
+    there = RemoteBackend(msgspec.structs.replace(settings, qemu="qemu-system-none"), Journal())
     how = setup()
     how["host"] = there.host()
     with pytest.raises(HostError, match="qemu-system-none is not installed") as caught:

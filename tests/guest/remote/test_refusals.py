@@ -13,9 +13,9 @@ import pytest
 
 from lab.journal import Journal
 from lab.remote.address import parse
+from lab.remote.backend import RemoteBackend
 from lab.remote.connection import Connection, connect
 from lab.remote.errors import HostKeyError, LoginError, UnreachableError
-from lab.remote.there import There
 from lab.report.lines import line_of
 from lab.settings import Settings
 from tests.guest.remote.server import Server, key
@@ -148,7 +148,7 @@ def test_without_a_client_what_was_not_followed_is_told(
     told: list[str] = []
     journal = Journal()
     journal.listen(lambda event: told.append(line_of(event)))
-    there = There(Settings(cache=tmp_path / "cache", runs=tmp_path / "runs", host=server.address), journal)
+    there = RemoteBackend(Settings(cache=tmp_path / "cache", runs=tmp_path / "runs", host=server.address), journal)
     try:
         assert there.link.pid
     finally:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from lab import affinity
 from lab.errors import HostError
 from lab.journal import Journal, read
 from lab.report import journals
@@ -44,11 +45,11 @@ def test_number_that_was_asked_for_is_taken(cores: int, tmp_path: Path) -> None:
 def test_each_process_keeps_to_one_of_the_cores_in_turn(
     number: int, core: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settled: list[set[int]] = []
+    pinned: list[set[int]] = []
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {5, 3})
-    monkeypatch.setattr(os, "sched_setaffinity", lambda _, cores: settled.append(cores))
-    parallel.settle(number)
-    assert settled == [{core}]
+    monkeypatch.setattr(os, "sched_setaffinity", lambda _, cores: pinned.append(cores))
+    affinity.pin(number)
+    assert pinned == [{core}]
 
 
 def test_task_arrives_as_it_was_sent() -> None:

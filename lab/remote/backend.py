@@ -33,7 +33,7 @@ KEEPER = "lab.remote.keeper"
 LARGE = 1 << 20  # bytes; on a slow line a larger file takes longer than a word may take, and words wait behind it
 
 
-class There:
+class RemoteBackend:
     """Another host; the connection is made when it is first needed, and ends with `close`."""
 
     def __init__(self, settings: Settings, journal: Journal, silence: float = SILENCE_SECONDS) -> None:
@@ -185,7 +185,7 @@ class There:
 class RemoteHost:
     """The Host that machines over there have."""
 
-    def __init__(self, there: There) -> None:
+    def __init__(self, there: RemoteBackend) -> None:
         self._there = there
 
     def fit(self, wanted: MachineSpec) -> Fit:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lab.machine.host import Host
 
 
-class Where(Protocol):
+class Backend(Protocol):
     """A place for the stages."""
 
     def kernel(self, plan: build.Plan, journal: Journal) -> build.Kernel:
@@ -29,7 +29,7 @@ class Where(Protocol):
         """Let go of it, when its machines are closed."""
 
 
-class Here:
+class LocalBackend:
     """On this host."""
 
     def __init__(self, settings: Settings) -> None:
@@ -50,10 +50,10 @@ class Here:
         """Do nothing."""
 
 
-def where(settings: Settings, journal: Journal) -> Where:
+def backend(settings: Settings, journal: Journal) -> Backend:
     """Return the place that the settings name."""
     if settings.host is None:
-        return Here(settings)
-    from lab.remote.there import There  # paramiko takes a while to import
+        return LocalBackend(settings)
+    from lab.remote.backend import RemoteBackend  # paramiko takes a while to import
 
-    return There(settings, journal)
+    return RemoteBackend(settings, journal)
