@@ -25,6 +25,7 @@ from lab.machine.loop import loop
 from lab.machine.watch import Watch
 
 COMMAND_SECONDS = 10.0
+JOB_SECONDS = 60.0  # as long as the host's disk may take for a snapshot
 
 # the library logs what it also raises; without a handler Python would print that to standard error
 logging.getLogger("qemu.qmp").addHandler(logging.NullHandler())
@@ -94,7 +95,7 @@ class Qmp:
         self._journal.record("qmp", command=command, seconds=time.monotonic() - begin)
         return value
 
-    def job(self, command: str, arguments: Mapping[str, object], deadline: float = COMMAND_SECONDS) -> None:
+    def job(self, command: str, arguments: Mapping[str, object], deadline: float = JOB_SECONDS) -> None:
         """Run a job to its end. Its command answers {} even if it will fail; what went wrong stands in query-jobs."""
         name = f"lab-{next(self._job_numbers)}"
         self.execute(command, {"job-id": name, **arguments}, deadline)

@@ -8,6 +8,8 @@ restored snapshot, and prints that.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -24,6 +26,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from lab.errors import InfraError
 from lab.machine import pattern
 from lab.machine.introspection import introspect
 from lab.machine.machine import Machine
@@ -37,6 +40,22 @@ MOST_MAPPED = 256  # by all maps together: far below the limit, which has a scen
 SHRINK_SECONDS = 60.0
 
 pick = st.integers(0, 63)  # an index into whatever there is now
+
+
+class Broken(BaseException):
+    """The host's or QEMU's own trouble: no `Exception`, since hypothesis would play the game again to see it again."""
+
+    def __init__(self, error: InfraError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+@contextmanager
+def _of_the_host() -> Iterator[None]:
+    try:
+        yield
+    except InfraError as error:
+        raise Broken(error) from error
 
 
 class RegionModel:
@@ -117,8 +136,9 @@ class Game(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         """Start from the snapshot, with swap on and nothing attached."""
-        self.machine.restore()
-        self.machine.swapon()
+        with _of_the_host():
+            self.machine.restore()
+            self.machine.swapon()
         self.kvmd = Kvmd(self.machine.agent.spawn(locked=True))
         self.threads = self.kvmd.stats().threads
         self.attachments: list[Attachment] = []
@@ -254,13 +274,16 @@ class Game(RuleBasedStateMachine):
         for vmd in self.attachments:
             vmd.close()
         assert left_over(self.kvmd.stats()) == {}
-        with introspect(self.machine) as seen:
+        with _of_the_host(), introspect(self.machine) as seen:
             assert [server for server in seen.servers() if server.users or server.frames or server.slots] == []
         self.machine.check()
 
 
 def play(machine: Machine, seed: int, *, games: int, calls: int, idle_seconds: float) -> None:
-    """Play `games` games of at most `calls` calls each, drawn from `seed`; each rests `idle_seconds` near its end."""
+    """Play `games` games of at most `calls` calls each, drawn from `seed`; each rests `idle_seconds` near its end.
+
+    InfraError: the host's trouble, such as a disk that brings the snapshot back too late; no game is played again.
+    """
     rules: Any = type("Game", (Game,), {"machine": machine, "idle_seconds": idle_seconds})
     wanted = settings(
         max_examples=games,
@@ -274,4 +297,7 @@ def play(machine: Machine, seed: int, *, games: int, calls: int, idle_seconds: f
     with pytest.MonkeyPatch.context() as patch:
         # five minutes, and there is no setting for it: a constant of its own, which a test looks for
         patch.setattr(engine, "MAX_SHRINKING_SECONDS", SHRINK_SECONDS, raising=False)
-        run_state_machine_as_test(seeded(seed)(rules), settings=wanted)
+        try:
+            run_state_machine_as_test(seeded(seed)(rules), settings=wanted)
+        except Broken as broken:
+            raise broken.error from None
