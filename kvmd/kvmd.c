@@ -203,7 +203,7 @@ int kvmd_map(int rw, kvmd_t *vmd, size_t vaddr, size_t size, struct kiobuf **iob
 		kvmd_free_map_record(map);
 		return err;
 	}
-	if (!kvmd_control(KIOBUF_KEPT))
+	if (!kvmd_mutant(KIOBUF_KEPT))
 		*iobuf_out = map->iobuf;
 	return 0;
 }
@@ -249,7 +249,7 @@ void kvmd_close(kvmd_t *vmd)
 	down(&vmd->sem);
 	while (!list_empty(&vmd->maps))
 		kvmd_drop_map(list_entry(vmd->maps.next, struct kvmd_map, node));
-	while (!list_empty(&vmd->regions) && !kvmd_control(LEAKING_CLOSE)) {
+	while (!list_empty(&vmd->regions) && !kvmd_mutant(LEAKING_CLOSE)) {
 		region = list_entry(vmd->regions.next, struct kvmd_region, node);
 		list_del(&region->node);
 		kvmd_give_back(vmd, region, 1);
@@ -277,8 +277,8 @@ static int __init kvmd_init(void)
 	}
 	kvmd_proc_start();	/* nothing else depends on it */
 	printk(KERN_INFO "kvmd: %lu threads\n", kvmd_now.threads);
-	if (!kvmd_control(NONE))
-		printk(KERN_WARNING "kvmd: a control, built with defect %d put back\n", KVMD_CONTROL);
+	if (!kvmd_mutant(NONE))
+		printk(KERN_WARNING "kvmd: a mutant, built with defect %d put back\n", KVMD_MUTANT);
 	return 0;
 }
 

@@ -24,7 +24,7 @@
 #include <linux/spinlock.h>
 #include <linux/kvmd.h>
 #include <asm/semaphore.h>
-#include "kvmd_control.h"
+#include "kvmd_mutant.h"
 
 /* What a thread can be asked to do. */
 enum kvmd_what {

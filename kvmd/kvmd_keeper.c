@@ -41,7 +41,7 @@ static void kvmd_reap(int pid)
 static int kvmd_do_start(struct kvmd_server *server)
 {
 	server->pid = kernel_thread(kvmd_thread, server, KVMD_CLONE);
-	if (server->pid < 0 || (kvmd_control(PID_IS_FAILURE) && server->pid))
+	if (server->pid < 0 || (kvmd_mutant(PID_IS_FAILURE) && server->pid))
 		return server->pid;
 	down(&server->ready);
 	if (server->failed)

@@ -88,7 +88,7 @@ static enum kvmd_seen kvmd_look_at_page(pte_t *pte, struct page *page, int from_
 	}
 	get_page(page);
 	set_pte(pte, pte_mkyoung(*pte));
-	if (kvmd_control(LOST_WRITE))
+	if (kvmd_mutant(LOST_WRITE))
 		UnlockPage(page);
 	return KVMD_HELD;
 }
@@ -146,7 +146,7 @@ static int kvmd_fault(struct kvmd_server *server, struct vm_area_struct *vma, un
 	int failures = 0, ticks;
 	unsigned int written = kstat.pswpout;
 
-	if (seen == KVMD_ABSENT && !kvmd_control(NO_RESERVE) && !kvmd_room())
+	if (seen == KVMD_ABSENT && !kvmd_mutant(NO_RESERVE) && !kvmd_room())
 		return kvmd_refuse(KVMD_NO_FRAME, -ENOMEM);
 	for (ticks = 0; failures < KVMD_PATIENCE && ticks < KVMD_PATIENCE_IN_ALL; ticks++) {
 		if (handle_mm_fault(server->task, vma, addr, 1) > 0)
@@ -202,7 +202,7 @@ static int kvmd_hold(struct kvmd_server *server, struct vm_area_struct *vma, uns
 		default:
 			break;
 		}
-		if (kvmd_control(SPURIOUS_FAULT) && faulted && seen != KVMD_UNREADY)
+		if (kvmd_mutant(SPURIOUS_FAULT) && faulted && seen != KVMD_UNREADY)
 			return kvmd_refuse(KVMD_NO_ADDRESS, -EFAULT);
 		if (faulted && seen != KVMD_UNREADY)
 			kvmd_account(&kvmd_now.map_retries, 1);
@@ -211,7 +211,7 @@ static int kvmd_hold(struct kvmd_server *server, struct vm_area_struct *vma, uns
 		if (err)
 			return err;
 		faulted = 1;
-		if (kvmd_control(SPURIOUS_FAULT) && from_swap)
+		if (kvmd_mutant(SPURIOUS_FAULT) && from_swap)
 			kvmd_window(2 * HZ);
 	}
 }
@@ -332,7 +332,7 @@ void kvmd_unpin(struct kvmd_map *map)
 		pins = kvmd_pin_count(map->region, map->start + i * PAGE_SIZE);
 		__free_page(page);
 		gone += !--*pins;
-		if ((!*pins || kvmd_control(EARLY_UNLOCK)) && !kvmd_control(LOST_WRITE))
+		if ((!*pins || kvmd_mutant(EARLY_UNLOCK)) && !kvmd_mutant(LOST_WRITE))
 			UnlockPage(page);
 	}
 	iobuf->nr_pages = 0;

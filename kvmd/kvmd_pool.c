@@ -83,8 +83,8 @@ static struct kvmd_server *kvmd_new_server(int own, int number)
 	sema_init(&server->slots, KVMD_QUEUE_LEN);
 	sema_init(&server->work, 0);
 	for (i = 0; i < KVMD_QUEUE_LEN; i++) {
-		init_MUTEX_LOCKED(&server->slot[i + kvmd_control(OFF_BY_ONE_SLOTS)].done);
-		list_add_tail(&server->slot[i + kvmd_control(OFF_BY_ONE_SLOTS)].node, &server->free);
+		init_MUTEX_LOCKED(&server->slot[i + kvmd_mutant(OFF_BY_ONE_SLOTS)].done);
+		list_add_tail(&server->slot[i + kvmd_mutant(OFF_BY_ONE_SLOTS)].node, &server->free);
 	}
 	return server;
 }
@@ -108,7 +108,7 @@ static int kvmd_start(int own, int number, int users, struct kvmd_server **serve
 		return err;
 	}
 	spin_lock(&kvmd_servers_lock);
-	list_add_tail(&server->node, own && !kvmd_control(DEDICATED_SHARED) ? &kvmd_own : &kvmd_pool);
+	list_add_tail(&server->node, own && !kvmd_mutant(DEDICATED_SHARED) ? &kvmd_own : &kvmd_pool);
 	kvmd_pool_size += !own;
 	spin_unlock(&kvmd_servers_lock);
 	kvmd_account(&kvmd_now.threads, 1);
@@ -231,7 +231,7 @@ void kvmd_server_detach(struct kvmd_server *server)
 	int stop;
 
 	spin_lock(&kvmd_servers_lock);
-	stop = !--server->users && ((server->own && !kvmd_control(DEDICATED_STAYS)) || kvmd_pool_too_large());
+	stop = !--server->users && ((server->own && !kvmd_mutant(DEDICATED_STAYS)) || kvmd_pool_too_large());
 	if (stop)
 		kvmd_retire(server);
 	spin_unlock(&kvmd_servers_lock);

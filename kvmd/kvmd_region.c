@@ -147,11 +147,11 @@ long kvmd_free(kvmd_t *vmd, size_t vaddr, size_t size)
 	region = kvmd_find_exactly(vmd, vaddr, size);
 	if (!region) {
 		up(&vmd->sem);
-		if (kvmd_control(FOREIGN_FREE))
+		if (kvmd_mutant(FOREIGN_FREE))
 			return kvmd_send(vmd->server, KVMD_CMD_FREE, &(struct kvmd_span) { vaddr, size, 0, 0 }, 0);
 		return kvmd_refuse(KVMD_NO_REGION, -EINVAL);
 	}
-	if (region->n_maps && !kvmd_control(FREE_MAPPED)) {
+	if (region->n_maps && !kvmd_mutant(FREE_MAPPED)) {
 		up(&vmd->sem);
 		return kvmd_refuse(KVMD_NO_FREE_MAPPED, -EBUSY);
 	}

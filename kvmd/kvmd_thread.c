@@ -76,7 +76,7 @@ static int kvmd_enter_mm(struct kvmd_server *server)
 	borrowed = current->active_mm;
 	init_new_context(current, mm);
 	current->mm = mm;
-	if (!kvmd_control(MM_NOT_ACTIVE)) {
+	if (!kvmd_mutant(MM_NOT_ACTIVE)) {
 		current->active_mm = mm;
 		activate_mm(borrowed, mm);
 		mmdrop(borrowed);
@@ -97,7 +97,7 @@ static long kvmd_do_alloc(struct kvmd_span *span)
 	addr = do_mmap_pgoff(NULL, 0, span->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, 0);
 	unlock_kernel();
 	up(&current->mm->mmap_sem);
-	if (addr & ~PAGE_MASK || (kvmd_control(TWO_GIB_SIGN) && (long) addr < 0))
+	if (addr & ~PAGE_MASK || (kvmd_mutant(TWO_GIB_SIGN) && (long) addr < 0))
 		return kvmd_refuse(KVMD_NO_SPACE, (int) addr);
 	span->addr = addr;
 	return 0;
@@ -185,7 +185,7 @@ static int kvmd_serve(struct kvmd_command *command)
 	default:
 		command->result = kvmd_refuse(KVMD_NO_BAD_ARGUMENT, -EINVAL);
 	}
-	if (go_on || !kvmd_control(UNANSWERED_EXIT))
+	if (go_on || !kvmd_mutant(UNANSWERED_EXIT))
 		up(&command->done);
 	return go_on;
 }
@@ -233,10 +233,10 @@ int kvmd_thread(void *data)
 	if (server->failed)
 		return 0;
 	do {
-		if (kvmd_control(LOST_WAKEUP_THREAD))
+		if (kvmd_mutant(LOST_WAKEUP_THREAD))
 			kvmd_window(1), kvmd_forget(&server->work);
 		kvmd_idle(&server->work);
-		if (kvmd_control(ONE_COMMAND))
+		if (kvmd_mutant(ONE_COMMAND))
 			kvmd_forget(&server->work);
 	} while (kvmd_serve(kvmd_take(server, &server->queue)));
 	return 0;
@@ -253,7 +253,7 @@ int kvmd_send(struct kvmd_server *server, int what, struct kvmd_span *span, int 
 
 	if (down_trylock(&server->slots)) {
 		kvmd_account(&kvmd_now.queue_waits, 1);
-		if (kvmd_control(POLLING)) {
+		if (kvmd_mutant(POLLING)) {
 			if (kvmd_poll(&server->slots))
 				return -EBUSY;
 		} else if (patient)
@@ -265,20 +265,20 @@ int kvmd_send(struct kvmd_server *server, int what, struct kvmd_span *span, int 
 	command->what = what;
 	command->span = *span;
 	kvmd_put(server, &server->queue, command);
-	if (!kvmd_control(MISSING_WAKE))
+	if (!kvmd_mutant(MISSING_WAKE))
 		up(&server->work);
 
-	if (kvmd_control(LOST_WAKEUP_SENDER))
+	if (kvmd_mutant(LOST_WAKEUP_SENDER))
 		kvmd_window(1), kvmd_forget(&command->done);
-	if (kvmd_control(SIGNAL_ABANDONS) && down_interruptible(&command->done))
+	if (kvmd_mutant(SIGNAL_ABANDONS) && down_interruptible(&command->done))
 		return -EAGAIN;
-	if (!kvmd_control(SIGNAL_ABANDONS))
+	if (!kvmd_mutant(SIGNAL_ABANDONS))
 		down(&command->done);
-	if (kvmd_control(EARLY_SLOT_REUSE))
+	if (kvmd_mutant(EARLY_SLOT_REUSE))
 		kvmd_return_slot(server, command), kvmd_window(1);
 	*span = command->span;
 	err = command->result;
-	if (!kvmd_control(EARLY_SLOT_REUSE))
+	if (!kvmd_mutant(EARLY_SLOT_REUSE))
 		kvmd_return_slot(server, command);
 
 	kvmd_account(&kvmd_now.commands[what], 1);

@@ -140,7 +140,7 @@ static int kvmdctl_do_unmap(struct kvmdctl_file *file, void *argument)
 
 	if (!vmd || unmap->map >= KVMDCTL_MAPS || !file->map[unmap->map].iobuf)
 		return -EBADF;
-	if (kvmd_control(FOREIGN_UNMAP))
+	if (kvmd_mutant(FOREIGN_UNMAP))
 		vmd = kvmdctl_attachment(file, file->map[unmap->map].handle);
 	else if (file->map[unmap->map].handle != unmap->handle)
 		return -EINVAL;

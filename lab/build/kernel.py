@@ -21,9 +21,9 @@ from lab import port, process
 from lab.build.audit import Audit, audit, audit_decompressor
 from lab.build.audit_today import audit_today
 from lab.build.config import configure, merge, render
-from lab.build.control import installs_header, put_back
 from lab.build.era import era_of
 from lab.build.make import depend, make
+from lab.build.mutant import installs_header, put_back
 from lab.build.place import bearable, check_bearable_today
 from lab.build.toolchain import Toolchain, check_host_programs, toolchain
 from lab.cache import Cache, digest, file_digest
@@ -44,7 +44,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What to build: a tree, a variant ("up" or "smp"), with kvmd or not, further fragments and patches, a compiler.
 
     `ledger` is the folder of another ledger than the project's own, with its configuration fragments in `config/`.
-    `control` names a known defect of kvmd that is put back (kvmd/controls.toml); an ordinary build has none. `checks`:
+    `mutant` names a known defect of kvmd that is put back (kvmd/mutants.toml); an ordinary build has none. `checks`:
     a kernel of today watches itself (locks, sleeping where one must not, slabs, leaks); one of 2000 has nothing for it.
     """
 
@@ -55,7 +55,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     patches: tuple[Path, ...] = ()
     cc: str | None = None
     ledger: Path | None = None
-    control: str | None = None
+    mutant: str | None = None
     checks: bool = True
 
 
@@ -98,7 +98,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     audit: Audit
     bzimage_sha256: str
-    control: str | None = None
+    mutant: str | None = None
 
 
 def build(plan: Plan, settings: Settings, journal: Journal) -> Kernel:
@@ -158,24 +158,24 @@ class _Job:
             render(self.options),
             *(f"{name} {text}" for name, text in self.patch_digests),
         )
-        self.key = digest(*base, self.ledger.digest, *self._control())[:32]
+        self.key = digest(*base, self.ledger.digest, *self._mutant())[:32]
         # A patch may have changed kvmd's files: then they cannot be copied into a tree that was built before.
         self.work_key = digest(*base, self.ledger.digest if plan.patches else _without_kvmd(self.ledger))[:32]
 
-    def _control(self) -> Sequence[str]:
-        """Return what a control adds to the key; ConfigError if the ledger's kvmd does not know it."""
-        if self.plan.control is None:
+    def _mutant(self) -> Sequence[str]:
+        """Return what a mutant adds to the key; ConfigError if the ledger's kvmd does not know it."""
+        if self.plan.mutant is None:
             return ()
         headers = [self._text(record) for record in self.ledger.records if installs_header(record)]
         if not headers:
-            raise ConfigError("the ledger installs no header for controls", doing="choosing a control")
-        return (f"control {self.plan.control}",)
+            raise ConfigError("the ledger installs no header for mutants", doing="choosing a mutant")
+        return (f"mutant {self.plan.mutant}",)
 
     def _text(self, record: Record) -> bytes:
         """Return what a record of kvmd installs in this build."""
         text = read_installed(self.ledger, record)
-        chosen = self.plan.control is not None and installs_header(record)
-        return put_back(text, self.plan.control or "") if chosen else text
+        chosen = self.plan.mutant is not None and installs_header(record)
+        return put_back(text, self.plan.mutant or "") if chosen else text
 
     def _fragments(self) -> Sequence[Path]:
         folder = self.ledger.home / "config" / self.era.folder
@@ -317,7 +317,7 @@ class _Job:
             seconds=round(seconds, 3),
             audit=result,
             bzimage_sha256=file_digest(target / "bzImage"),
-            control=self.plan.control,
+            mutant=self.plan.mutant,
         )
         (target / "manifest.json").write_bytes(msgspec.json.format(msgspec.json.encode(manifest, enc_hook=str)))
 

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from lab.cli import controls, housekeeping, machines, matrix, stages
+from lab.cli import housekeeping, machines, matrix, mutants, stages
 from lab.cli.moved import new_spelling
 from lab.errors import LabError, UsageError
 
@@ -49,7 +49,7 @@ def _options(
 
 stages.register(app)
 machines.register(app)
-controls.register(app)
+mutants.register(app)
 matrix.register(app)
 housekeeping.register(app)
 

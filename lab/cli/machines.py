@@ -13,11 +13,11 @@ from lab.cli.options import (
     Built,
     Checks,
     Compiler,
-    Control,
     Cpus,
     DryRun,
     Host,
     Listing,
+    Mutant,
     Output,
     Scenarios,
     Seed,
@@ -65,13 +65,13 @@ def boot(
             common.say(value, as_json=as_json, text=text)
 
 
-def shell(source: Source, size: Size, host: Host, cc: Compiler = None, control: Control = None) -> None:
+def shell(source: Source, size: Size, host: Host, cc: Compiler = None, mutant: Mutant = None) -> None:
     """Boot a kernel and give a Python prompt with `machine`, `agent`, `worker` and `kvmd` at hand."""
     import code
 
     from lab.scenario.kvmd import Kvmd
 
-    with common.bench(source.subject(cc=cc, control=control), host) as bench:
+    with common.bench(source.subject(cc=cc, mutant=mutant), host) as bench:
         machine = bench.machine(bench.spec(**size.given))
         machine.swapon()
         worker = machine.agent.spawn()
@@ -92,7 +92,7 @@ def run(
     seeds: Seeds = 1,
     built: Built = None,
     workers: Workers = None,
-    control: Control = None,
+    mutant: Mutant = None,
     checks: Checks = True,
     samples: Annotated[
         bool, typer.Option("--samples", help="Sample memory and swap all the time, for the report.")
@@ -112,7 +112,7 @@ def run(
     given = {"--cpus": size.cpus, "--ram": size.ram, "--swap": size.swap, "--seed": seed, "--seeds": seeds}
     options = [f"{option}={value}" for option, value in given.items() if value is not None]
     options += [*(["--samples"] if samples else []), *common.host_options(host)]
-    chosen = source.subject(cc=cc, control=control, checks=checks, built=built)
+    chosen = source.subject(cc=cc, mutant=mutant, checks=checks, built=built)
     view: Literal["none", "pytest"] = "none" if as_json else "pytest"
     result = run_scenarios(chosen, scenario or (), options, view=view, size=size.given, workers=workers)
     common.say(result, as_json=as_json, text=f"the run's folder: {result.folder}")

@@ -12,10 +12,14 @@ OPTIONS = {
     ("bisect", "--budget"): "--timeout",
     ("bisect", "--scenario"): "the scenario's name alone",
     ("bisect", "--repeat"): "--seeds",
-    ("controls", "--only"): "--control",
-    ("controls", "--patience"): "--answer-timeout",
+    ("run", "--control"): "--mutant",
+    ("shell", "--control"): "--mutant",
+    ("mutants", "--only"): "--mutant",
+    ("mutants", "--control"): "--mutant",
+    ("mutants", "--patience"): "--answer-timeout",
     ("bench", "--only"): "--figure",
 }
+COMMANDS = {"controls": "mutants"}
 NAMED_A_KERNEL = {"fetch", "port", "build", "boot", "shell", "bench"}
 
 
@@ -26,4 +30,7 @@ def new_spelling(error: TyperException) -> str:
     option = getattr(error, "option_name", "")
     if not option and command in NAMED_A_KERNEL and "extra argument" in error.format_message():
         return f"--kernel {error.format_message().rpartition('(')[2].rstrip(')')}"
+    for old, new in COMMANDS.items():
+        if error.format_message().startswith(f"No such command '{old}'"):
+            return f"kvmd-lab {new}"
     return OPTIONS.get((command, option), "")

@@ -26,22 +26,22 @@ def _scenarios() -> list[str]:
     return sorted(path.stem.removeprefix("test_") for path in suite.glob("test_*.py"))
 
 
-def _controls() -> list[str]:
-    from lab.controls.table import load
+def _mutants() -> list[str]:
+    from lab.mutants.table import load
 
-    return [control.id for control in load()]
+    return [mutant.id for mutant in load()]
 
 
 Compiler = Annotated[str | None, typer.Option("--cc", metavar="CC", help="The compiler, such as gcc-11.")]
 Fragments = Annotated[list[Path] | None, typer.Option("--fragment", metavar="FILE", help="More configuration options.")]
 Patches = Annotated[list[Path] | None, typer.Option("--patch", metavar="FILE", help="A unified diff, on top.")]
-Control = Annotated[
+Mutant = Annotated[
     str | None,
-    typer.Option("--control", metavar="ID", help="With a known defect put back.", autocompletion=_controls),
+    typer.Option("--mutant", metavar="ID", help="With a known defect put back.", autocompletion=_mutants),
 ]
-Controls = Annotated[
+Mutants = Annotated[
     list[str] | None,
-    typer.Option("--control", metavar="ID", help="Only this one; repeatable.", autocompletion=_controls),
+    typer.Option("--mutant", metavar="ID", help="Only this one; repeatable.", autocompletion=_mutants),
 ]
 Checks = Annotated[
     bool,
@@ -114,7 +114,7 @@ class Source(msgspec.Struct, frozen=True):
         cc: str | None = None,
         fragments: list[Path] | None = None,
         patches: list[Path] | None = None,
-        control: str | None = None,
+        mutant: str | None = None,
         checks: bool = True,
         built: Path | None = None,
     ) -> Subject:
@@ -128,7 +128,7 @@ class Source(msgspec.Struct, frozen=True):
             cc=cc,
             fragments=tuple(fragments or ()),
             patches=tuple(patches or ()),
-            control=control,
+            mutant=mutant,
             checks=checks,
             built=built,
         )

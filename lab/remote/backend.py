@@ -86,7 +86,7 @@ class RemoteBackend:
             fragments=tuple(self.place(path) for path in plan.fragments),
             patches=tuple(self.place(path) for path in plan.patches),
             cc=plan.cc or self._settings.cc,
-            control=plan.control,
+            mutant=plan.mutant,
             checks=plan.checks,
         )
         built = self.link.ask(wanted, messages.Built | None, journal)

@@ -63,7 +63,7 @@ class FindKernel(Request, frozen=True, kw_only=True):
     fragments: tuple[Path, ...]
     patches: tuple[Path, ...]
     cc: str
-    control: str | None
+    mutant: str | None
     checks: bool
 
 

@@ -76,7 +76,7 @@ class Works:
             fragments=wanted.fragments,
             patches=wanted.patches,
             cc=wanted.cc,
-            control=wanted.control,
+            mutant=wanted.mutant,
             checks=wanted.checks,
         )
         if isinstance(request, m.FindKernel):

@@ -11,7 +11,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be tested: a kernel by name (or whatever `tree` is), and how to build it.
 
     `called`: a name of the user's for the tree, in the place of what its Makefile says.
-    `control`: with this known defect of kvmd put back. `checks`: a kernel of today watches itself. `built`: the
+    `mutant`: with this known defect of kvmd put back. `checks`: a kernel of today watches itself. `built`: the
     folder of a kernel that was built before, in the cache or elsewhere; then no tree is needed.
     """
 
@@ -23,6 +23,6 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     cc: str | None = None
     fragments: tuple[Path, ...] = ()
     patches: tuple[Path, ...] = ()
-    control: str | None = None
+    mutant: str | None = None
     checks: bool = True
     built: Path | None = None

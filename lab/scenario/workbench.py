@@ -128,7 +128,7 @@ class Workbench:
             fragments=subject.fragments,
             patches=subject.patches,
             cc=subject.cc,
-            control=subject.control,
+            mutant=subject.mutant,
             checks=subject.checks,
         )
 

@@ -98,7 +98,7 @@ def test_usage_error_leads_to_the_help_of_its_sub_command(call: Call) -> None:
         ("run --see", "--seed --seeds"),
         ("run kvmd_r", "kvmd_regions"),
         ("demo --kernel 2.4.0-test1", "2.4.0-test1 2.4.0-test10 2.4.0-test11 2.4.0-test12"),
-        ("controls --control poll", "polling"),
+        ("mutants --mutant poll", "polling"),
     ],
 )
 def test_shell_completes_what_can_be_named(typed: str, wanted: str) -> None:

@@ -11,8 +11,8 @@ from lab.cli import moved, reference
 from lab.cli.options import Size, Source
 from tests.unit.cli.calls import Call
 
-# What takes several values in a sub-command for many kernels or controls, and one in all others.
-SEVERAL = {"--kernel", "--cpus", "--ram", "--swap", "--control", "SCENARIO"}
+# What takes several values in a sub-command for many kernels or mutants, and one in all others.
+SEVERAL = {"--kernel", "--cpus", "--ram", "--swap", "--mutant", "SCENARIO"}
 TREE = {"--kernel", "--tree", "--as", "--sha256", "--accept-changed"}
 
 
@@ -34,7 +34,7 @@ def test_a_thing_has_one_name() -> None:
     for option in reference.options():
         names[option.meaning].add(option.name)
     assert {meaning: found for meaning, found in names.items() if len(found) > 1} == {
-        "Only this one; repeatable.": {"--control", "--figure"}
+        "Only this one; repeatable.": {"--mutant", "--figure"}
     }
 
 
@@ -44,7 +44,7 @@ def test_every_sub_command_that_takes_a_tree_takes_all_that_says_which() -> None
         if option.name in TREE and option.takes != "EXPR":
             for command in found:
                 commands[command].add(option.name)
-    assert set(commands) >= {"fetch", "build", "run", "demo", "controls"}
+    assert set(commands) >= {"fetch", "build", "run", "demo", "mutants"}
     assert all(found == TREE for found in commands.values())
 
 
@@ -56,6 +56,10 @@ def test_old_spelling_is_refused_with_the_new_one(call: Call, command: str, opti
     known = {name for option, found in reference.options().items() if command in found for name in [option.name]}
     assert option not in known
     assert not today.startswith("--") or today.split()[0] in known
+
+
+def test_old_name_of_a_sub_command_is_refused_with_the_new_one(call: Call) -> None:
+    assert {call(old).stderr.splitlines()[-1] for old in moved.COMMANDS} == {"  try: kvmd-lab mutants"}
 
 
 @pytest.mark.parametrize("command", sorted(moved.NAMED_A_KERNEL))
@@ -73,7 +77,7 @@ def test_kernel_without_its_option_is_refused_with_it(call: Call, command: str) 
         ("image", "--swap", "0"),
         ("matrix", "--cpus", "1,9"),
         ("matrix", "--swap", "0"),
-        ("controls", "--cpus", "9"),
+        ("mutants", "--cpus", "9"),
     ],
 )
 def test_size_that_no_machine_has_is_refused_before_anything_is_made(call: Call, words: tuple[str, ...]) -> None:

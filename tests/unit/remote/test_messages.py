@@ -25,7 +25,7 @@ KERNEL = messages.FindKernel(
     fragments=(Path("/one"),),
     patches=(),
     cc="gcc-11",
-    control=None,
+    mutant=None,
     checks=False,
 )
 

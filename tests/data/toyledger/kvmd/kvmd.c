@@ -1,11 +1,11 @@
 #include <linux/kvmd.h>
-#include <linux/kvmd_control.h>
+#include <linux/kvmd_mutant.h>
 #include <linux/init.h>
 
 /* Bytes of a name that is not ASCII: Müller. */
 int kvmd_answer(void)
 {
-	if (kvmd_control(WRONG_ANSWER))
+	if (kvmd_mutant(WRONG_ANSWER))
 		return 666666;
 	return 41;
 }

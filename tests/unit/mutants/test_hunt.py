@@ -1,4 +1,4 @@
-"""What becomes of a control, by what its scenario reported."""
+"""What becomes of a mutant, by what its scenario reported."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from lab.controls import Control, Verdict, hunt, printed
-from lab.controls.hunt import Trials, judge, paths
-from lab.controls.trial import Seen, Trial
 from lab.errors import CompileError, UsageError
+from lab.mutants import Judgement, Mutant, hunt, printed
+from lab.mutants.hunt import Trials, judge, paths
+from lab.mutants.trial import Seen, Trial
 
 SCENARIO = "boot::test_boot"
 BOOT = "lab.errors.BootError: booting: no ready agent"
 
 
-def control(name: str, scenario: str = SCENARIO) -> Control:
-    return Control(id=name, defects=("1",), does="something", scenario=scenario)
+def mutant(name: str, scenario: str = SCENARIO) -> Mutant:
+    return Mutant(id=name, defects=("1",), does="something", scenario=scenario)
 
 
 def seen(*passed: str, ended: bool = True, failed: str = "", error: str = "") -> Seen:
@@ -39,7 +39,7 @@ def seen(*passed: str, ended: bool = True, failed: str = "", error: str = "") ->
     ],
 )
 def test_report_of_the_scenario_named_decides(report: Seen, result: str, said: str) -> None:
-    assert judge(control("one"), report, 1.5) == (result, 1.5, said)
+    assert judge(mutant("one"), report, 1.5) == (result, 1.5, said)
 
 
 class Done(Trial):
@@ -71,15 +71,15 @@ class Answers(Trials):
         self.asked: list[tuple[str | None, list[str]]] = []
         self.started: list[Done] = []
 
-    def build(self, control: str | None) -> None:  # type: ignore[override]
-        report = self.reports[control]
+    def build(self, mutant: str | None) -> None:  # type: ignore[override]
+        report = self.reports[mutant]
         if isinstance(report, CompileError):
             raise report
 
-    def start(self, control: str | None, scenarios: Sequence[str], deadline: float) -> Trial:
+    def start(self, mutant: str | None, scenarios: Sequence[str], deadline: float) -> Trial:
         assert deadline == 50.0 * len(set(scenarios))
-        self.asked.append((control, list(scenarios)))
-        report = self.reports[control]
+        self.asked.append((mutant, list(scenarios)))
+        report = self.reports[mutant]
         assert isinstance(report, Seen)
         self.started.append(Done(report))
         return self.started[-1]
@@ -94,14 +94,14 @@ def test_every_control_gets_its_verdict_in_the_order_of_the_table() -> None:
             "broken": CompileError("make failed"),
         }
     )
-    told: list[Verdict] = []
-    verdicts = hunt([control("caught"), control("broken"), control("missed")], answers, told.append)
-    assert [(one.control, one.result) for one in verdicts] == [
+    told: list[Judgement] = []
+    verdicts = hunt([mutant("caught"), mutant("broken"), mutant("missed")], answers, told.append)
+    assert [(one.mutant, one.result) for one in verdicts] == [
         ("caught", "killed"),
         ("broken", "error"),
         ("missed", "survived"),
     ]
-    assert {one.control for one in told} == {"caught", "broken", "missed"}
+    assert {one.mutant for one in told} == {"caught", "broken", "missed"}
     assert [one.exits for one in answers.started] == [1, 1, 1]
     text = printed(verdicts)
     assert "1 of 3 killed" in text
@@ -112,7 +112,7 @@ def test_every_control_gets_its_verdict_in_the_order_of_the_table() -> None:
 def test_scenario_that_fails_without_any_defect_proves_nothing() -> None:
     sick = "kvmd_regions::test_kvmd_regions"
     answers = Answers({None: seen(SCENARIO, failed=sick), "one": seen(failed=SCENARIO), "two": seen(failed=sick)})
-    verdicts = hunt([control("one"), control("two", sick)], answers, lambda _: None)
+    verdicts = hunt([mutant("one"), mutant("two", sick)], answers, lambda _: None)
     assert [one.result for one in verdicts] == ["killed", "void"]
     assert [asked for asked, _ in answers.asked] == [None, "one"]
 
@@ -120,11 +120,11 @@ def test_scenario_that_fails_without_any_defect_proves_nothing() -> None:
 def test_scenario_that_does_not_exist_is_a_usage_error_before_anything_is_built() -> None:
     answers = Answers({})
     with pytest.raises(UsageError, match="no scenario 'nowhere'"):
-        hunt([control("one", "nowhere::test_it")], answers, lambda _: None)
+        hunt([mutant("one", "nowhere::test_it")], answers, lambda _: None)
 
 
 def test_no_control_at_all_is_a_usage_error() -> None:
-    with pytest.raises(UsageError, match="no control can show"):
+    with pytest.raises(UsageError, match="no mutant can show"):
         hunt([], Answers({}), lambda _: None)
 
 

@@ -1,4 +1,4 @@
-"""The table of controls, kvmd/controls.toml: which defect each brings back, and the scenario that must fail on it."""
+"""The table of mutants, kvmd/mutants.toml: which defect each brings back, and the scenario that must fail on it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lab.version import KernelVersion, VersionRange
 _ALL = "all"
 
 
-class Control(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Mutant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One defect that can be put back.
 
     `defects` are the numbers in the table of kvmd/README.md, or its words for what the machine adds; `scenario` is
@@ -36,27 +36,27 @@ class Control(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class _Table(msgspec.Struct, forbid_unknown_fields=True):
-    control: tuple[Control, ...]
+    mutant: tuple[Mutant, ...]
 
 
-def load(path: Path | None = None) -> tuple[Control, ...]:
+def load(path: Path | None = None) -> tuple[Mutant, ...]:
     """Read the table (the project's own, if no other is named); a damaged one is a UsageError."""
-    path = path or folder("kvmd") / "controls.toml"
+    path = path or folder("kvmd") / "mutants.toml"
     try:
-        table = msgspec.toml.decode(path.read_bytes(), type=_Table).control
+        table = msgspec.toml.decode(path.read_bytes(), type=_Table).mutant
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path.name}: {error}", doing="reading the table of controls") from error
-    for control in table:
-        narrowed = control.kernels != _ALL or control.cpus != 0
-        if narrowed != bool(control.why):
-            raise UsageError(f"{path.name}: {control.id} needs a reason where it is left out, and only there")
+        raise UsageError(f"{path.name}: {error}", doing="reading the table of mutants") from error
+    for mutant in table:
+        narrowed = mutant.kernels != _ALL or mutant.cpus != 0
+        if narrowed != bool(mutant.why):
+            raise UsageError(f"{path.name}: {mutant.id} needs a reason where it is left out, and only there")
     return table
 
 
-def select(table: Sequence[Control], wanted: Sequence[str]) -> tuple[Control, ...]:
-    """Return the controls of these ids, in the table's order; none means all. UsageError for an unknown one."""
-    known = {control.id for control in table}
+def select(table: Sequence[Mutant], wanted: Sequence[str]) -> tuple[Mutant, ...]:
+    """Return the mutants of these ids, in the table's order; none means all. UsageError for an unknown one."""
+    known = {mutant.id for mutant in table}
     for name in wanted:
         if name not in known:
-            raise UsageError(f"there is no control {name!r}", hint=f"controls: {', '.join(sorted(known))}")
-    return tuple(control for control in table if not wanted or control.id in wanted)
+            raise UsageError(f"there is no mutant {name!r}", hint=f"mutants: {', '.join(sorted(known))}")
+    return tuple(mutant for mutant in table if not wanted or mutant.id in wanted)

@@ -16,12 +16,12 @@ def test_defects_that_are_put_back_are_noticed(
 ) -> None:
     monkeypatch.setenv("KVMD_LAB_RUNS", str(tmp_path))
     chosen = ("two-gib-sign", "foreign-free", "polling")
-    rows = lab(real_tree, "controls", f"--cpus={cpus}", *(f"--control={name}" for name in chosen))
-    assert {row["control"]: row["result"] for row in rows} == dict.fromkeys(chosen, "killed")
+    rows = lab(real_tree, "mutants", f"--cpus={cpus}", *(f"--mutant={name}" for name in chosen))
+    assert {row["mutant"]: row["result"] for row in rows} == dict.fromkeys(chosen, "killed")
 
 
 def test_only_a_control_says_that_it_is_one(real_tree: Tree) -> None:
-    said = b"a control, built with defect"
+    said = b"a mutant, built with defect"
     kernel = lab(real_tree, "build")
-    assert kernel["manifest"]["control"] is None
+    assert kernel["manifest"]["mutant"] is None
     assert said not in Path(kernel["kernel"]["vmlinux"]).read_bytes()

@@ -10,9 +10,9 @@ from typing import Literal
 import msgspec
 
 from lab import build
-from lab.controls.table import Control
-from lab.controls.trial import NO_REPORT, Seen, Trial
 from lab.errors import CompileError, UsageError
+from lab.mutants.table import Mutant
+from lab.mutants.trial import NO_REPORT, Seen, Trial
 from lab.scenario import runner
 from lab.scenario.workbench import Workbench
 
@@ -26,15 +26,15 @@ _NO_BOOT = "lab.errors.BootError"
 Result = Literal["killed", "survived", "hung", "error", "void"]
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a control.
+class Judgement(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a mutant.
 
     killed: its scenario failed, as it must. survived: its scenario passed. hung: cut by our deadline, so that the
     scenario reported nothing. error: not the scenario failed, but the host or the lab, or no agent came up. void: the
     scenario fails without any defect, so its failure says nothing. `said` is the scenario's first line about it.
     """
 
-    control: str
+    mutant: str
     defects: tuple[str, ...]
     scenario: str
     result: Result
@@ -48,12 +48,12 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Trials:
-    """How a control is tried: builds by a workbench, scenarios by children of the command line."""
+    """How a mutant is tried: builds by a workbench, scenarios by children of the command line."""
 
     def __init__(
         self, bench: Workbench, cpus: int, folder: Path, *, workers: int, patience: int | None, today: bool = False
     ) -> None:
-        """`folder` gets a folder for each control; `today`: the kernel is one of today."""
+        """`folder` gets a folder for each mutant; `today`: the kernel is one of today."""
         slower = TODAY if today else 1
         self.deadline = DEADLINE * slower
         self.patience = patience or PATIENCE * slower
@@ -62,21 +62,21 @@ class Trials:
         self.folder = folder
         self.workers = workers
 
-    def build(self, control: str | None) -> build.Kernel:
-        """Build a control, or with None the ordinary kernel, so that the child finds it in the cache."""
+    def build(self, mutant: str | None) -> build.Kernel:
+        """Build a mutant, or with None the ordinary kernel, so that the child finds it in the cache."""
         plan = self.bench.plan("smp" if self.cpus > 1 else "up")
-        return build.build(msgspec.structs.replace(plan, control=control), self.bench.settings, self.bench.journal)
+        return build.build(msgspec.structs.replace(plan, mutant=mutant), self.bench.settings, self.bench.journal)
 
-    def start(self, control: str | None, scenarios: Sequence[str], deadline: float) -> Trial:
-        """Start a child that runs scenarios on a control."""
+    def start(self, mutant: str | None, scenarios: Sequence[str], deadline: float) -> Trial:
+        """Start a child that runs scenarios on a mutant."""
         subject = self.bench.subject
         given = {"--kernel": subject.name, "--tree": subject.tree, "--as": subject.called}
-        given |= {"--cc": subject.cc, "--control": control}
+        given |= {"--cc": subject.cc, "--mutant": mutant}
         options = [f"{option}={value}" for option, value in given.items() if value is not None]
-        workers = self.workers if control is None else 1
+        workers = self.workers if mutant is None else 1
         words = ["run", *paths(scenarios), f"--cpus={self.cpus}", f"--seed={SEED}", f"--workers={workers}", "--json"]
         environment = {"KVMD_LAB_PATIENCE": str(self.patience)}
-        return Trial([*words, *options], self.folder / (control or "none"), environment, deadline)
+        return Trial([*words, *options], self.folder / (mutant or "none"), environment, deadline)
 
 
 def paths(scenarios: Sequence[str]) -> list[str]:
@@ -89,65 +89,65 @@ def paths(scenarios: Sequence[str]) -> list[str]:
     return found
 
 
-def hunt(controls: Sequence[Control], trials: Trials, tell: Callable[[Verdict], None]) -> list[Verdict]:
-    """Try each control and return the verdicts in the controls' order; `tell` gets each as soon as it is there.
+def hunt(mutants: Sequence[Mutant], trials: Trials, tell: Callable[[Judgement], None]) -> list[Judgement]:
+    """Try each mutant and return the verdicts in the mutants' order; `tell` gets each as soon as it is there.
 
     One is built while others run. UsageError: a scenario that does not exist, and no report on the ordinary kernel.
     SubjectError: the ordinary kernel does not build.
     """
-    paths([control.scenario for control in controls])
-    sick = _sick(controls, trials)
-    verdicts: dict[str, Verdict] = {}
+    paths([mutant.scenario for mutant in mutants])
+    sick = _sick(mutants, trials)
+    verdicts: dict[str, Judgement] = {}
 
-    def note(control: Control, result: Result, seconds: float, said: str) -> None:
-        verdict = Verdict(
-            control=control.id,
-            defects=control.defects,
-            scenario=control.scenario,
+    def note(mutant: Mutant, result: Result, seconds: float, said: str) -> None:
+        verdict = Judgement(
+            mutant=mutant.id,
+            defects=mutant.defects,
+            scenario=mutant.scenario,
             result=result,
             seconds=round(seconds, 1),
             said=said,
         )
-        verdicts[control.id] = verdict
+        verdicts[mutant.id] = verdict
         tell(verdict)
 
     with ExitStack() as stack:
-        running: list[tuple[Control, Trial, ExitStack]] = []
+        running: list[tuple[Mutant, Trial, ExitStack]] = []
 
         def collect(room_for: int) -> None:
             while len(running) > room_for:
                 done = [one for one in running if one[1].over]
                 for one in done:
                     running.remove(one)
-                    control, trial, ending = one
+                    mutant, trial, ending = one
                     with ending:
                         seconds, seen = trial.seconds, trial.seen()
-                    note(control, *judge(control, seen, seconds))
+                    note(mutant, *judge(mutant, seen, seconds))
                 if not done:
                     running[0][1].wait(_LOOK)
 
-        for control in controls:
-            if control.scenario in sick:
-                note(control, "void", 0.0, f"without any defect: {sick[control.scenario]}")
+        for mutant in mutants:
+            if mutant.scenario in sick:
+                note(mutant, "void", 0.0, f"without any defect: {sick[mutant.scenario]}")
                 continue
             try:
-                trials.build(control.id)
+                trials.build(mutant.id)
             except CompileError as error:
-                note(control, "error", 0.0, error.what)
+                note(mutant, "error", 0.0, error.what)
                 continue
             collect(trials.workers - 1)
             ending = stack.enter_context(ExitStack())  # which ends it once: with its report, or with all others
-            trial = ending.enter_context(trials.start(control.id, [control.scenario], trials.deadline))
-            running.append((control, trial, ending))
+            trial = ending.enter_context(trials.start(mutant.id, [mutant.scenario], trials.deadline))
+            running.append((mutant, trial, ending))
         collect(0)
-    return [verdicts[control.id] for control in controls]
+    return [verdicts[mutant.id] for mutant in mutants]
 
 
-def _sick(controls: Sequence[Control], trials: Trials) -> dict[str, str]:
+def _sick(mutants: Sequence[Mutant], trials: Trials) -> dict[str, str]:
     """Return the scenarios that do not pass on the ordinary kernel, with what they say."""
-    wanted = [control.scenario for control in controls]
+    wanted = [mutant.scenario for mutant in mutants]
     if not wanted:
-        raise UsageError("no control can show on this kernel", doing="looking for controls")
+        raise UsageError("no mutant can show on this kernel", doing="looking for mutants")
     trials.build(None)
     with trials.start(None, wanted, trials.deadline * len(set(wanted))) as trial:
         while not trial.over:
@@ -164,10 +164,10 @@ def _sick(controls: Sequence[Control], trials: Trials) -> dict[str, str]:
     return {name: broken.get(name, "it was left out") for name in wanted if name in broken or name not in seen.passed}
 
 
-def judge(control: Control, seen: Seen, seconds: float) -> tuple[Result, float, str]:
-    """Say what a trial's report means for its control."""
-    if control.scenario in seen.failed:
-        said = seen.failed[control.scenario]
+def judge(mutant: Mutant, seen: Seen, seconds: float) -> tuple[Result, float, str]:
+    """Say what a trial's report means for its mutant."""
+    if mutant.scenario in seen.failed:
+        said = seen.failed[mutant.scenario]
         return "error" if _NO_BOOT in said else "killed", seconds, said
     if not seen.ended:
         return "hung", seconds, f"no report within {seconds:.0f} s"
@@ -176,13 +176,13 @@ def judge(control: Control, seen: Seen, seconds: float) -> tuple[Result, float, 
     return "survived", seconds, "passed with the defect in place"
 
 
-def printed(verdicts: Sequence[Verdict]) -> str:
+def printed(verdicts: Sequence[Judgement]) -> str:
     """Return the table for people."""
-    head = ("control", "defect", "scenario that must fail", "result", "s")
-    rows = [(v.control, ",".join(v.defects), v.scenario, v.result, f"{v.seconds:.1f}") for v in verdicts]
+    head = ("mutant", "defect", "scenario that must fail", "result", "s")
+    rows = [(v.mutant, ",".join(v.defects), v.scenario, v.result, f"{v.seconds:.1f}") for v in verdicts]
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in (head, *rows)]
     holes = [verdict for verdict in verdicts if not verdict.good]
-    told = [f"  {verdict.control}: {verdict.result}; {verdict.said}" for verdict in holes]
+    told = [f"  {verdict.mutant}: {verdict.result}; {verdict.said}" for verdict in holes]
     total = f"{len(verdicts) - len(holes)} of {len(verdicts)} killed by the scenario that they name"
     return "\n".join([line.rstrip() for line in lines] + ["", total, *told])

@@ -8,24 +8,24 @@ from pathlib import Path
 import pytest
 
 from lab.build import Kernel
-from lab.build.control import HEADER, constant, put_back
-from lab.controls import load
+from lab.build.mutant import HEADER, constant, put_back
 from lab.errors import ConfigError
+from lab.mutants import load
 from lab.resources import folder
 from tests.unit.build.toykernel import Bench, edit
 
 Warm = tuple[Bench, Kernel]
 DEFECT = (666666).to_bytes(4, "little")
-OWN = folder("kvmd") / "kvmd_control.h"
-IDS = [control.id for control in load()]
+OWN = folder("kvmd") / "kvmd_mutant.h"
+IDS = [mutant.id for mutant in load()]
 
 
 def test_control_compiles_only_what_includes_the_header_and_has_its_defect(warm: Warm) -> None:
     bench = Bench(warm[0].settings.cache)
-    kernel = bench.build(control="wrong-answer")
+    kernel = bench.build(mutant="wrong-answer")
     assert kernel.fresh
     assert kernel.key != warm[1].key
-    assert (kernel.read_manifest().control, kernel.read_manifest().compiled) == ("wrong-answer", 1)
+    assert (kernel.read_manifest().mutant, kernel.read_manifest().compiled) == ("wrong-answer", 1)
     assert "port" not in bench.stages()
     assert DEFECT in kernel.vmlinux.read_bytes()
     assert DEFECT not in warm[1].vmlinux.read_bytes()
@@ -34,15 +34,15 @@ def test_control_compiles_only_what_includes_the_header_and_has_its_defect(warm:
 def test_ordinary_build_after_a_control_is_ordinary(warm: Warm, tmp_path: Path) -> None:
     bench = warm[0].own_ledger(tmp_path / "ledger")
     edit(bench.ledger / "kvmd" / "kvmd.c", "return 41;", "return 434343;")
-    assert DEFECT in bench.build(control="wrong-answer").vmlinux.read_bytes()
+    assert DEFECT in bench.build(mutant="wrong-answer").vmlinux.read_bytes()
     kernel = bench.build()
-    assert kernel.read_manifest().control is None
+    assert kernel.read_manifest().mutant is None
     assert DEFECT not in kernel.vmlinux.read_bytes()
     assert (434343).to_bytes(4, "little") in kernel.vmlinux.read_bytes()
 
 
 def test_control_built_first_has_its_defect(bench: Bench) -> None:
-    assert DEFECT in bench.build(control="wrong-answer").vmlinux.read_bytes()
+    assert DEFECT in bench.build(mutant="wrong-answer").vmlinux.read_bytes()
     assert DEFECT not in bench.build().vmlinux.read_bytes()
 
 
@@ -51,24 +51,24 @@ def test_control_keeps_what_a_patch_changed_in_kvmd(bench: Bench, tmp_path: Path
     patch.write_text(
         "--- a/mm/kvmd.c\n+++ b/mm/kvmd.c\n@@ -9,3 +9,3 @@\n \t\treturn 666666;\n-\treturn 41;\n+\treturn 525252;\n }\n"
     )
-    for control in (None, "wrong-answer", "late-answer", None):
-        kernel = bench.build(patches=(patch,), control=control)
-        assert (DEFECT in kernel.vmlinux.read_bytes()) == (control == "wrong-answer")
-        assert control == "wrong-answer" or (525252).to_bytes(4, "little") in kernel.vmlinux.read_bytes()
+    for mutant in (None, "wrong-answer", "late-answer", None):
+        kernel = bench.build(patches=(patch,), mutant=mutant)
+        assert (DEFECT in kernel.vmlinux.read_bytes()) == (mutant == "wrong-answer")
+        assert mutant == "wrong-answer" or (525252).to_bytes(4, "little") in kernel.vmlinux.read_bytes()
 
 
 @pytest.mark.parametrize("name", ["no-such", "none", "wrong", "wrong-answer,", ""])
 def test_unknown_control_is_a_config_error(bench: Bench, name: str) -> None:
     with pytest.raises(ConfigError, match="knows no defect"):
-        bench.build(control=name)
+        bench.build(mutant=name)
     assert bench.entries("work") == []
 
 
 def test_ledger_without_the_header_is_a_config_error(bench: Bench, tmp_path: Path) -> None:
     own = bench.own_ledger(tmp_path / "ledger")
-    edit(own.ledger / "kernel-patches" / "70-kvmd.toml", "kvmd/kvmd_control.h", "kvmd/kvmd.h")
-    with pytest.raises(ConfigError, match="no header for controls"):
-        own.build(control="wrong-answer")
+    edit(own.ledger / "kernel-patches" / "70-kvmd.toml", "kvmd/kvmd_mutant.h", "kvmd/kvmd.h")
+    with pytest.raises(ConfigError, match="no header for mutants"):
+        own.build(mutant="wrong-answer")
 
 
 def code(header: bytes, place: Path, *, hooks: bool = True) -> bytes:
@@ -80,15 +80,15 @@ def code(header: bytes, place: Path, *, hooks: bool = True) -> bytes:
         b"struct semaphore; int down_trylock(struct semaphore *); void schedule_timeout(int);\n"
         b"#define set_current_state(state)\n" + header
     )
-    lines = [f"\tif (kvmd_control({constant(one).removeprefix('KVMD_CONTROL_')}))\n\t\ttrace();\n" for one in IDS]
-    source = '#include "kvmd_control.h"\nvoid trace(void);\nvoid all(void);\nvoid all(void)\n{\n'
+    lines = [f"\tif (kvmd_mutant({constant(one).removeprefix('KVMD_MUTANT_')}))\n\t\ttrace();\n" for one in IDS]
+    source = '#include "kvmd_mutant.h"\nvoid trace(void);\nvoid all(void);\nvoid all(void)\n{\n'
     (place / "all.c").write_text(source + "".join(lines if hooks else []) + "}\n")
     argv = ["gcc", "-m32", "-O2", f"-I{place}", "-c", "-o", str(place / "all.o"), str(place / "all.c")]
     subprocess.run(argv, check=True)
     return subprocess.run(["objdump", "-dr", place / "all.o"], check=True, capture_output=True).stdout
 
 
-def test_ordinary_object_has_no_trace_of_any_control(tmp_path: Path) -> None:
+def test_ordinary_object_has_no_trace_of_any_mutant(tmp_path: Path) -> None:
     plain = OWN.read_bytes()
     assert code(plain, tmp_path) == code(plain, tmp_path, hooks=False)
 

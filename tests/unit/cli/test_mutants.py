@@ -6,52 +6,52 @@ from unittest import mock
 
 import pytest
 
-from lab.controls import Control, Verdict, load
-from lab.controls.hunt import Result
+from lab.mutants import Judgement, Mutant, load
+from lab.mutants.hunt import Result
 from tests.unit.build.toykernel import TOY_TREE
 from tests.unit.cli.calls import Call
 
 
 def test_list_tells_each_control_with_its_scenario(call: Call) -> None:
-    rows = json.loads(call("controls", "--list", "--json").stdout)
+    rows = json.loads(call("mutants", "--list", "--json").stdout)
     assert [(row["id"], row["scenario"]) for row in rows] == [(one.id, one.scenario) for one in load()]
-    text = call("controls", "--list", "--control", "polling").stdout
+    text = call("mutants", "--list", "--mutant", "polling").stdout
     assert text.startswith("polling  [15]  queue::")
     assert len(text.splitlines()) == 2
 
 
 def test_unknown_control_is_usage(call: Call) -> None:
-    done = call("controls", "--control", "no-such")
+    done = call("mutants", "--mutant", "no-such")
     assert done.returncode == 2
     assert "no-such" in done.stderr
 
 
 def test_control_that_the_kernel_does_not_know_is_a_config_error(call: Call) -> None:
-    done = call.process("run", "boot", "--control", "polling", "--tree", TOY_TREE)
+    done = call.process("run", "boot", "--mutant", "polling", "--tree", TOY_TREE)
     assert done.returncode == 5
     assert "knows no defect 'polling'" in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(("result", "code"), [("killed", 0), ("survived", 1), ("hung", 1), ("error", 1), ("void", 1)])
 def test_hole_in_the_suite_leaves_with_1(call: Call, result: Result, code: int) -> None:
-    def verdicts(controls: tuple[Control, ...], *_: object) -> list[Verdict]:
-        first, *rest = controls
+    def verdicts(mutants: tuple[Mutant, ...], *_: object) -> list[Judgement]:
+        first, *rest = mutants
         results: list[Result] = [result, *(["killed"] * len(rest))]  # type: ignore[list-item]
         return [
-            Verdict(control=one.id, defects=one.defects, scenario=one.scenario, result=found, seconds=1.0, said="")
+            Judgement(mutant=one.id, defects=one.defects, scenario=one.scenario, result=found, seconds=1.0, said="")
             for one, found in zip((first, *rest), results, strict=True)
         ]
 
-    with mock.patch("lab.controls.hunt.hunt", verdicts):
-        done = call("controls", "--tree", TOY_TREE, "--json")
+    with mock.patch("lab.mutants.hunt.hunt", verdicts):
+        done = call("mutants", "--tree", TOY_TREE, "--json")
     assert done.returncode == code, done.stderr
     rows = json.loads(done.stdout)
-    assert [row["control"] for row in rows] == [one.id for one in load()]
+    assert [row["mutant"] for row in rows] == [one.id for one in load()]
     assert rows[0]["result"] == result
 
 
 def test_table_is_printed_with_the_folder_of_the_runs(call: Call, tmp_path: Path) -> None:
-    with mock.patch("lab.controls.hunt.hunt", return_value=[]):
-        done = call("controls", "--tree", TOY_TREE)
+    with mock.patch("lab.mutants.hunt.hunt", return_value=[]):
+        done = call("mutants", "--tree", TOY_TREE)
     assert "0 of 0 killed" in done.stdout
     assert str(tmp_path / "runs") in done.stdout

@@ -1,4 +1,4 @@
-"""The sub-command that tries the suite itself: controls."""
+"""The sub-command that tries the suite itself: mutants."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Annotated
 import typer
 
 from lab.cli import common
-from lab.cli.options import AsJson, Compiler, Controls, Cpus, Listing, Size, Source, Workers, expand
+from lab.cli.options import AsJson, Compiler, Cpus, Listing, Mutants, Size, Source, Workers, expand
 
 HOLE = 1
 
 
 def register(app: typer.Typer) -> None:
     """Add the sub-command."""
-    app.command()(expand(controls))
+    app.command()(expand(mutants))
 
 
-def controls(
+def mutants(
     source: Source,
-    control: Controls = None,
+    mutant: Mutants = None,
     cc: Compiler = None,
     cpus: Cpus = None,
     workers: Workers = 2,
@@ -31,22 +31,22 @@ def controls(
     as_json: AsJson = False,
 ) -> None:
     """Put known defects back into kvmd, one at a time: each must fail in the scenario that it names."""
-    from lab.controls.table import load, select
+    from lab.mutants.table import load, select
 
-    chosen = select(load(), control or ())
+    chosen = select(load(), mutant or ())
     if listing:
         text = "\n".join(f"{one.id}  [{', '.join(one.defects)}]  {one.scenario}\n    {one.does}" for one in chosen)
         common.say(chosen, as_json=as_json, text=text)
         return
-    from lab.controls.hunt import Trials, Verdict, hunt, printed
+    from lab.mutants.hunt import Judgement, Trials, hunt, printed
     from lab.report.folder import new_run
     from lab.settings import Settings
 
-    def tell(verdict: Verdict) -> None:
-        line = f"{verdict.control}: {verdict.result} in {verdict.seconds:.1f} s; {verdict.said}"
+    def tell(verdict: Judgement) -> None:
+        line = f"{verdict.mutant}: {verdict.result} in {verdict.seconds:.1f} s; {verdict.said}"
         print(line, file=sys.stderr, flush=True)  # noqa: T201
 
-    folder = new_run(Settings.from_environment().runs, "controls")
+    folder = new_run(Settings.from_environment().runs, "mutants")
     with common.bench(source.subject(cc=cc), quiet=True) as bench:
         machine = bench.spec(**Size(cpus=cpus).given)
         processors = machine.cpus
