@@ -103,7 +103,7 @@ def run(
 ) -> None:
     """Run scenarios (all, if none is named) and leave journal, console logs and JUnit in the run's folder."""
     from lab.scenario import runner
-    from lab.scenario.session import run_scenarios
+    from lab.scenario.run import run_scenarios
 
     if listing or dry_run:
         wanted = runner.paths(scenario or ()) if dry_run else runner.names()
@@ -127,7 +127,7 @@ def demo(source: Source, size: Size, host: Host, cc: Compiler = None, checks: Ch
     tests build it with that and for several.
     """
     from lab.report.html import leave
-    from lab.scenario.session import run_scenarios
+    from lab.scenario.run import run_scenarios
 
     given = {"--cpus": size.cpus or 1, "--ram": size.ram, "--swap": size.swap}
     options = [f"{option}={value}" for option, value in given.items() if value is not None]

@@ -8,7 +8,7 @@ import msgspec
 
 from lab.cache import Cache, digest, file_digest, folder_digest
 from lab.host_trouble import host_trouble
-from lab.image import ext2, manifest, programs, tools
+from lab.image import ext2, listing, programs, tools
 from lab.image.swap import swap_disk
 from lab.journal import Journal
 from lab.resources import folder
@@ -44,7 +44,7 @@ def build(
 
 def _build(settings: Settings, cache: Cache, journal: Journal, cc: str, swap_mib: int) -> Image:
     sources, header = folder("images"), folder("kvmd") / "kvmdctl.h"
-    listed = manifest.read(sources / "root.toml")
+    listed = listing.read(sources / "root.toml")
     log = settings.cache / "logs" / "image.log"
     found = tools.find(cc, log, journal)
     own = folder_digest(Path(__file__).parent)
@@ -60,7 +60,7 @@ def _build(settings: Settings, cache: Cache, journal: Journal, cc: str, swap_mib
     return Image(root=entry / "root.img", swap=entry / "swap.img", key=key, programs=paths)
 
 
-def _programs(found: tools.Tools, listed: manifest.Manifest, folders: tuple[Path, ...], out: Path) -> dict[str, Path]:
+def _programs(found: tools.Tools, listed: listing.Listing, folders: tuple[Path, ...], out: Path) -> dict[str, Path]:
     return {
         place: programs.compile_program(found, place, sources, folders, out / Path(place).name)
         for place, sources in listed.programs.items()

@@ -1,4 +1,4 @@
-"""A manifest and built programs, to an ext2 root disk, the same bytes each time, without root's privileges.
+"""A listing and built programs, to an ext2 root disk, the same bytes each time, without root's privileges.
 
 The disk is made empty and then filled by debugfs, not by `mke2fs -d`, since that copies the change times of the
 host's files, which nobody can set.
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from lab.errors import HostError
-from lab.image.manifest import Manifest
+from lab.image.listing import Listing
 from lab.image.tools import Tools
 
 _UUID = "6b766d64-2d6c-4162-8000-000000000001"
@@ -26,7 +26,7 @@ _REVISION_0 = "set_super_value rev_level 0"
 _HARMLESS = ("debugfs", "Allocated inode: ")
 
 
-def root_disk(tools: Tools, manifest: Manifest, programs: Mapping[str, Path], out: Path) -> Path:
+def root_disk(tools: Tools, listing: Listing, programs: Mapping[str, Path], out: Path) -> Path:
     """Write the root disk beside the programs and return its path.
 
     A tool that fails, or a disk that e2fsck refuses, is a HostError.
@@ -35,8 +35,8 @@ def root_disk(tools: Tools, manifest: Manifest, programs: Mapping[str, Path], ou
     env["MKE2FS_CONFIG"] = os.devnull  # the host's own has defaults that end in the superblock
     words: list[str | Path] = [tools.mke2fs, "-q", "-F", "-t", "ext2", *_NOTHING_NEW, "-b", "1024", "-m", "0"]
     words += ["-N", str(_INODES), "-U", _UUID, "-E", f"hash_seed={_UUID},root_owner=0:0"]
-    tools.do([*words, out, str(manifest.size_kib)], env=env)
-    script = "\n".join(_commands(manifest, programs)) + "\n"
+    tools.do([*words, out, str(listing.size_kib)], env=env)
+    script = "\n".join(_commands(listing, programs)) + "\n"
     lines = tools.do([tools.debugfs, "-w", "-f", "-", out], cwd=out.parent, env=env, stdin=script.encode())
     bad = [line for line in lines if line.strip() and not line.startswith(_HARMLESS)]
     if bad:
@@ -45,13 +45,13 @@ def root_disk(tools: Tools, manifest: Manifest, programs: Mapping[str, Path], ou
     return out
 
 
-def _commands(manifest: Manifest, programs: Mapping[str, Path]) -> Iterator[str]:
-    for folder in sorted(manifest.folders):
+def _commands(listing: Listing, programs: Mapping[str, Path]) -> Iterator[str]:
+    for folder in sorted(listing.folders):
         yield f"mkdir {folder}"
     for place, program in sorted(programs.items()):
         yield f"write {program.name} {place}"
         yield f"set_inode_field {place} mode 0100755"
-    for place, (kind, major, minor) in sorted(manifest.nodes.items()):
+    for place, (kind, major, minor) in sorted(listing.nodes.items()):
         folder, _, name = place.rpartition("/")
         yield f"cd {folder or '/'}"
         yield f"mknod {name} p" if kind == "p" else f"mknod {name} {kind} {major} {minor}"

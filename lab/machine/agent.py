@@ -63,7 +63,7 @@ class GuestTime(msgspec.Struct, frozen=True):
     cstime: int
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class PatternCheck(msgspec.Struct, frozen=True):
     """What a check of patterned memory found: wrong words, and the first of them."""
 
     bad_words: int
@@ -238,10 +238,10 @@ class Worker(Task):
 
     def mem_verify(
         self, address: int, size: int, seed: int, first_page: int = 0, deadline: float = MEMORY_SECONDS
-    ) -> Verdict:
+    ) -> PatternCheck:
         """Compare memory with the pattern of `seed`."""
         payload = protocol.MEMORY.pack(address, size, seed, first_page)
-        return _unpack(Verdict, protocol.VERDICT, self.request(Op.MEM_VERIFY, payload, deadline))
+        return _unpack(PatternCheck, protocol.VERDICT, self.request(Op.MEM_VERIFY, payload, deadline))
 
     def mem_pressure(self, size: int, seed: int, passes: int = 1, deadline: float = MEMORY_SECONDS) -> Pressure:
         """Map, fill, verify `passes` times and unmap `size` bytes."""

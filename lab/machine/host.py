@@ -60,7 +60,7 @@ class LocalHost:
         """Return a shell command."""
         return options.by_hand(self._settings.qemu, fit.spec, parts, fit.accel)
 
-    def manifest(self, parts: Parts, fit: Fit) -> snapshots.Manifest:
+    def manifest(self, parts: Parts, fit: Fit) -> snapshots.Provenance:
         """Return what a machine's snapshot is made of, and its key."""
         return snapshots.manifest(self._settings.qemu, fit.spec, parts, fit.accel)
 

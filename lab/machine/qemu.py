@@ -80,7 +80,7 @@ class Qemu(Protocol):
     def read_swap(self, offset: int, size: int) -> bytes:
         """Return what is on the swap disk, within 64 KiB; QEMU must not be writing."""
 
-    def save(self, made_of: snapshots.Manifest, entry: Path) -> None:
+    def save(self, made_of: snapshots.Provenance, entry: Path) -> None:
         """Keep the disks of one that has ended as a snapshot; `entry` is a folder of its host."""
 
     def kill(self) -> None:
@@ -229,7 +229,7 @@ class LocalQemu:
             image.seek(offset)
             return image.read(size)
 
-    def save(self, made_of: snapshots.Manifest, entry: Path) -> None:
+    def save(self, made_of: snapshots.Provenance, entry: Path) -> None:
         """Write the overlays, and what they were made of, into a folder of the cache."""
         self._overlays.save(entry)
         snapshots.describe(entry, made_of)

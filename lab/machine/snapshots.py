@@ -22,7 +22,7 @@ KIND = "snapshots"
 _FORMAT = "1"
 
 
-class Manifest(msgspec.Struct, frozen=True):
+class Provenance(msgspec.Struct, frozen=True):
     """What a snapshot was made from; kept beside it for people."""
 
     key: str
@@ -74,16 +74,16 @@ def _qemu(binary: str) -> str:
     return f"{path} {status.st_size} {status.st_mtime_ns}"
 
 
-def manifest(binary: str, spec: MachineSpec, parts: Parts, accel: str) -> Manifest:
+def manifest(binary: str, spec: MachineSpec, parts: Parts, accel: str) -> Provenance:
     """Return the key of a machine's snapshot with what it is made of: contents of the files, QEMU, command line."""
     fixed = [*options.hardware(spec, accel), *options.lines(options.Wiring(qmp=0, console=0, agent=0, root=0, swap=0))]
     append = [option.value for option in options.boot(spec, parts) if option.flag == "-append"]
     words = " ".join([*options.command("", fixed), *append, f"swap={spec.swap_mib}"])
     kernel, root, swap = _contents(parts.kernel_image), _contents(parts.root), _contents(parts.swap)
     key = digest(_FORMAT, _qemu(binary), words, kernel, root, swap)[:32]
-    return Manifest(key, accel, options.by_hand(binary, spec, parts, accel), kernel, root, swap)
+    return Provenance(key, accel, options.by_hand(binary, spec, parts, accel), kernel, root, swap)
 
 
-def describe(entry: Path, made_of: Manifest) -> None:
+def describe(entry: Path, made_of: Provenance) -> None:
     """Write the manifest into an entry."""
     (entry / "manifest.json").write_bytes(msgspec.json.format(msgspec.json.encode(made_of)) + os.linesep.encode())

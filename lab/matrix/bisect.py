@@ -14,7 +14,7 @@ import msgspec
 from lab.errors import UsageError
 from lab.matrix.store import Result
 
-Verdict = Literal["passes", "fails", "flaky", "unknown"]
+Behaviour = Literal["passes", "fails", "flaky", "unknown"]
 Probe = Callable[[str], Sequence[Result]]
 _HALF = 0.5
 
@@ -36,7 +36,7 @@ class Finding(msgspec.Struct, frozen=True):
         return sum(result.outcome in ("failed", "timeout") for result in self.results)
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> Behaviour:
         """Unknown: it could not be tried, not even once in all."""
         if self.passed + self.failed == 0 or len(self.results) > self.passed + self.failed:
             return "unknown"

@@ -15,7 +15,7 @@ from lab.build import Kernel
 from lab.errors import InfraError, LabError
 from lab.image import Image
 from lab.machine.host import Fit
-from lab.machine.snapshots import Manifest
+from lab.machine.snapshots import Provenance
 from lab.machine.spec import MachineSpec, Parts
 from lab.version import KernelVersion
 
@@ -118,7 +118,7 @@ class Key(Request, frozen=True):
 class Snapshot(msgspec.Struct, frozen=True):
     """A snapshot's key and what it is made of; whether there is one."""
 
-    made_of: Manifest
+    made_of: Provenance
     there: bool
 
 
@@ -184,7 +184,7 @@ class Save(Request, frozen=True):
     """Keep the disks of a QEMU that has ended as a snapshot. Answer: None."""
 
     machine: int
-    made_of: Manifest
+    made_of: Provenance
 
 
 class Drop(Request, frozen=True):

@@ -12,7 +12,7 @@ from lab.errors import LabError
 from lab.machine.deadline import Books, books
 from lab.machine.host import Fit
 from lab.machine.qemu import LINES
-from lab.machine.snapshots import Manifest
+from lab.machine.snapshots import Provenance
 from lab.machine.spec import Parts
 from lab.remote import messages
 from lab.remote.errors import LinkLostError
@@ -111,7 +111,7 @@ class RemoteQemu:
         """Return what is on the swap disk."""
         return bytes(self._link.ask(messages.ReadSwap(self._number, offset, size), bytes))
 
-    def save(self, made_of: Manifest, entry: Path) -> None:  # noqa: ARG002 - the keeper knows where
+    def save(self, made_of: Provenance, entry: Path) -> None:  # noqa: ARG002 - the keeper knows where
         """Keep its disks in the other side's cache."""
         self._link.ask(messages.Save(self._number, made_of))
 

@@ -17,7 +17,7 @@ from typing import Self
 
 import msgspec
 
-from lab.machine.agent import MEMORY_SECONDS, Verdict, Worker
+from lab.machine.agent import MEMORY_SECONDS, PatternCheck, Worker
 from lab.machine.line import RefusedError
 
 DEDICATED = 1
@@ -174,9 +174,11 @@ class Region(_Held):
         """Write the pattern of `seed` into the whole region, one mapped window of `window` bytes after the other."""
         self._pattern(FILL, seed, first_page, window, deadline)
 
-    def verify(self, seed: int, first_page: int = 0, window: int = WINDOW, deadline: float = MEMORY_SECONDS) -> Verdict:
+    def verify(
+        self, seed: int, first_page: int = 0, window: int = WINDOW, deadline: float = MEMORY_SECONDS
+    ) -> PatternCheck:
         """Compare the whole region with the pattern of `seed`."""
-        return Verdict(*self._pattern(VERIFY, seed, first_page, window, deadline)[6:])
+        return PatternCheck(*self._pattern(VERIFY, seed, first_page, window, deadline)[6:])
 
     def verify_part(self, seed: int, size: int) -> int:
         """Compare the first `size` bytes (whole pages) with the pattern of `seed`; return how many words differ."""

@@ -13,7 +13,7 @@ import pytest
 
 from lab.cache import Cache
 from lab.errors import HostError, UsageError
-from lab.image import Image, build, ext2, manifest, programs, swap_disk, tools
+from lab.image import Image, build, ext2, listing, programs, swap_disk, tools
 from lab.journal import Journal
 from lab.resources import folder
 from lab.settings import Settings
@@ -57,7 +57,7 @@ def entries_left(place: Path) -> list[str]:
 
 
 def test_each_node_of_the_manifest_is_on_the_root_disk(image: Image) -> None:
-    listed = manifest.read(folder("images") / "root.toml")
+    listed = listing.read(folder("images") / "root.toml")
     found = {}
     for place in listed.nodes:
         text = debugfs(image.root, f"stat {place}")
@@ -92,7 +92,7 @@ def test_empty_root_disk_is_the_same_bytes_whatever_the_hosts_tools_and_their_se
     own.write_text("[defaults]\n\tbase_features = sparse_super,dir_index\n\tdefault_mntopts = journal_data\n")
     monkeypatch.setenv("MKE2FS_CONFIG", str(own))
     found = tools.find("gcc", tmp_path / "log", Journal())
-    nothing = manifest.Manifest(size_kib=1024, folders=(), programs={}, nodes={})
+    nothing = listing.Listing(size_kib=1024, folders=(), programs={}, nodes={})
     disk = ext2.root_disk(found, nothing, {}, tmp_path / "root.img")
     assert hashlib.sha256(disk.read_bytes()).hexdigest() == EMPTY
 
@@ -153,7 +153,7 @@ def test_program_that_does_not_compile_is_named_with_the_compilers_words(tmp_pat
 
 def test_debugfs_that_refuses_a_command_is_an_error(tmp_path: Path) -> None:
     found = tools.find("gcc", tmp_path / "log", Journal())
-    listed = manifest.Manifest(size_kib=256, folders=("/dev",), programs={}, nodes={"/nowhere/null": ("c", 1, 3)})
+    listed = listing.Listing(size_kib=256, folders=("/dev",), programs={}, nodes={"/nowhere/null": ("c", 1, 3)})
     with pytest.raises(HostError, match="debugfs refused a command"):
         ext2.root_disk(found, listed, {}, tmp_path / "root.img")
 
@@ -191,7 +191,7 @@ def test_wrong_manifest_is_an_error_that_says_where(tmp_path: Path, change: dict
     path = tmp_path / "root.toml"
     path.write_bytes(msgspec.toml.encode({"size_kib": 512, "folders": ["/dev"], "programs": {}, "nodes": {}} | change))
     with pytest.raises(UsageError, match=complaint) as caught:
-        manifest.read(path)
+        listing.read(path)
     assert str(path) in caught.value.doing
 
 

@@ -9,7 +9,7 @@ import pytest
 from lab.errors import CompileError, GuestFault, HostError, InfraError, LabError
 from lab.machine.host import Fit
 from lab.machine.session import GuestReset
-from lab.machine.snapshots import Manifest
+from lab.machine.snapshots import Provenance
 from lab.machine.spec import MachineSpec, Parts
 from lab.remote import messages
 from lab.version import KernelVersion
@@ -35,7 +35,7 @@ KERNEL = messages.FindKernel(
     [
         messages.Hello("qemu", 2.5),
         messages.Start(3, PARTS, FIT, "key"),
-        messages.Save(3, Manifest("key", "tcg", "command", "k", "r", "")),
+        messages.Save(3, Provenance("key", "tcg", "command", "k", "r", "")),
         messages.Take(Path("/sent"), "abc", "name"),
         KERNEL,
         messages.BuildKernel(KERNEL),

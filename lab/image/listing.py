@@ -14,7 +14,7 @@ GuestPath = Annotated[str, msgspec.Meta(pattern=r"^(/[A-Za-z0-9._-]+)+$")]
 Node = tuple[Literal["b", "c", "p"], _Major, _Major]
 
 
-class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Listing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Absolute guest paths: of folders, of programs (with their sources' names) and of device nodes and named pipes."""
 
     size_kib: Annotated[int, msgspec.Meta(ge=64, le=65536)]
@@ -23,14 +23,14 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     nodes: dict[GuestPath, Node]
 
 
-def read(path: Path) -> Manifest:
-    """Return the manifest in a TOML file; a file of another shape, or a path in no folder, is a UsageError."""
+def read(path: Path) -> Listing:
+    """Return the listing in a TOML file; a file of another shape, or a path in no folder, is a UsageError."""
     try:
-        manifest = msgspec.toml.decode(path.read_bytes(), type=Manifest)
+        listing = msgspec.toml.decode(path.read_bytes(), type=Listing)
     except msgspec.MsgspecError as error:
         raise UsageError(str(error), doing=f"reading {path}") from error
-    for place in (*manifest.folders, *manifest.programs, *manifest.nodes):
+    for place in (*listing.folders, *listing.programs, *listing.nodes):
         folder = place.rpartition("/")[0]
-        if folder and folder not in manifest.folders:
+        if folder and folder not in listing.folders:
             raise UsageError(f"{place} is in no folder", doing=f"reading {path}", hint=f'add "{folder}" to folders')
-    return manifest
+    return listing
