@@ -34,7 +34,7 @@ def doctor(
     as_json: AsJson = False,
 ) -> None:
     """Say whether this host has all the tools, which versions the lab was tried with, and what to install."""
-    from lab.doctor import examine, remedies, subject_in, tell
+    from lab.cli.doctor import examine, remedies, subject_in, tell
 
     checks = examine(
         embedded=embedded or None,

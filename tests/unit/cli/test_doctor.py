@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from lab import doctor
-from lab.doctor import Check, examine, remedies, subject_in
+from lab.cli import doctor
+from lab.cli.doctor import Check, examine, remedies, subject_in
 from lab.settings import Settings
 from lab.source import packaged
 from lab.source.choice import Choice
