@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from lab.errors import MachineError
-from lab.machine.board import board
+from lab.machine.machine_type import machine_type
 from lab.machine.spec import MachineSpec
 from lab.process import require
 
@@ -67,7 +67,7 @@ def probe(binary: str, accel: str = "kvm", seconds: float = PROBE_SECONDS) -> Pr
         disk.write(sector().ljust(64 * 512, b"\0"))
         disk.flush()
         argv = [require("setpriv", "util-linux"), "--pdeathsig", "KILL", "--"]
-        argv += [require(binary, "qemu-system-x86"), "-nodefaults", "-machine", board(binary), "-cpu", "pentium"]
+        argv += [require(binary, "qemu-system-x86"), "-nodefaults", "-machine", machine_type(binary), "-cpu", "pentium"]
         argv += ["-m", "8M", "-accel", accel, "-display", "none", "-nic", "none", "-no-reboot"]
         argv += ["-add-fd", f"fd={disk.fileno()},set=1", "-device", f"isa-debug-exit,iobase={_PORT:#x},iosize=1"]
         argv += ["-blockdev", "driver=raw,node-name=disk,file.driver=file,file.filename=/dev/fdset/1"]

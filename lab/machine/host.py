@@ -10,8 +10,8 @@ import msgspec
 
 from lab.cache import Cache
 from lab.machine import accel, options, snapshots
-from lab.machine.board import board
 from lab.machine.disks import Overlays
+from lab.machine.machine_type import machine_type
 from lab.machine.qemu import LocalQemu, Qemu
 from lab.machine.spec import MachineSpec, Parts
 from lab.settings import Settings
@@ -53,8 +53,10 @@ class LocalHost:
         """Choose accelerator and clock."""
         kind, why = accel.choose(wanted, self._settings.qemu)
         shift, why_clock = accel.clock(wanted, kind)
-        chosen = wanted.board or board(self._settings.qemu)
-        return Fit(msgspec.structs.replace(wanted, icount_shift=shift, board=chosen), kind, f"{why}; {why_clock}")
+        chosen = wanted.machine_type or machine_type(self._settings.qemu)
+        return Fit(
+            msgspec.structs.replace(wanted, icount_shift=shift, machine_type=chosen), kind, f"{why}; {why_clock}"
+        )
 
     def by_hand(self, parts: Parts, fit: Fit) -> str:
         """Return a shell command."""

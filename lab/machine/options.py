@@ -44,7 +44,7 @@ def hardware(spec: MachineSpec, accel: str) -> Iterator[Option]:
     yield Option("-nodefaults", "", "no device that is not named here")
     yield Option(
         "-machine",
-        f"{spec.board},hpet=off,vmport=off,usb=off",
+        f"{spec.machine_type},hpet=off,vmport=off,usb=off",
         "pinned, so that a snapshot and a boot are the same under a newer QEMU, as long as that has it. "
         "No timer or bus that a kernel of 2000 does not know",
     )

@@ -25,7 +25,7 @@ class MachineSpec(msgspec.Struct, frozen=True, kw_only=True):
     and so do machines for which virtual time does not hold (accel.clock says which). `skip_idle`: an idle guest's clock
     jumps to its next timer, so that hours pass in seconds, but an idle guest is busy on the host. `append` comes behind
     the lab's own words of the kernel's command line. `disks` is what the kernel calls its disks: hd by an IDE driver of
-    2000, sd by today's. `board` is QEMU's name for the machine type (empty: lab.machine.board chooses one).
+    2000, sd by today's. `machine_type` is QEMU's name for it (empty: lab.machine.machine_type chooses one).
     """
 
     ram_mib: int = 16
@@ -37,7 +37,7 @@ class MachineSpec(msgspec.Struct, frozen=True, kw_only=True):
     skip_idle: bool = False
     append: str = ""
     disks: Disks = "hd"
-    board: str = ""
+    machine_type: str = ""
 
     def __post_init__(self) -> None:
         if self.ram_mib not in RAM_MIB:

@@ -204,7 +204,7 @@ def test_key_changes_with_contents_and_hardware_but_not_with_place(tmp_path: Pat
         key("d", b"kernel", MachineSpec(ram_mib=20)),
         key("e", b"kernel", MachineSpec(append="mem=8M")),
         key("f", b"kernel", MachineSpec(swap_mib=8)),
-        key("g", b"kernel", MachineSpec(board="pc-i440fx-8.2")),
+        key("g", b"kernel", MachineSpec(machine_type="pc-i440fx-8.2")),
         first,
     }
     assert len(others) == 6

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lab.errors import HostError
-from lab.machine.board import board, choose
+from lab.machine.machine_type import choose, machine_type
 
 
 def listing(*types: str) -> str:
@@ -42,7 +42,7 @@ def test_qemu_without_such_a_type_is_a_host_error_that_says_which_is_needed(
     qemu.write_text(f"#!/bin/sh\ncat <<'END'\n{listing(*offered)}END\n")
     qemu.chmod(0o755)
     with pytest.raises(HostError, match=r"offers no i440FX PC of 7\.2 or newer") as caught:
-        board(str(qemu))
+        machine_type(str(qemu))
     assert "KVMD_LAB_QEMU" in caught.value.hint
 
 
@@ -51,4 +51,4 @@ def test_qemu_that_is_no_program_is_a_host_error(tmp_path: Path) -> None:
     qemu.write_bytes(b"\0")
     qemu.chmod(0o755)
     with pytest.raises(HostError, match="cannot be started"):
-        board(str(qemu))
+        machine_type(str(qemu))

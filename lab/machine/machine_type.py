@@ -18,7 +18,7 @@ _TYPE = re.compile(r"(pc-i440fx-(\d+)\.(\d+)) .*")
 
 
 @cache
-def board(binary: str) -> str:
+def machine_type(binary: str) -> str:
     """Return the oldest PC (i440FX) from 7.2 on that this QEMU offers and does not call deprecated.
 
     HostError: there is none, since it is too old or no PC, or it does not start.
