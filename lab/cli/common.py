@@ -23,16 +23,16 @@ HERE = Host()
 
 
 @contextmanager
-def bench(of: Subject, where: Host = HERE, *, quiet: bool = False, run: Path | None = None) -> Iterator[Workbench]:
+def bench(of: Subject, where: Host = HERE, *, quiet: bool = False) -> Iterator[Workbench]:
     """Open a workbench, maybe on another host; its stages are told on standard error, unless `quiet`."""
     from lab.report.lines import tell
     from lab.scenario.workbench import Workbench
 
-    with Journal(None if run is None else run / "journal.jsonl") as journal:
+    with Journal() as journal:
         if not quiet:
             journal.listen(tell(sys.stderr))
         settings = Settings.from_environment().at(where.host, accept_new_key=where.accept_new_host_key)
-        with Workbench(of, settings, journal, run) as opened:
+        with Workbench(of, settings, journal) as opened:
             yield opened
 
 

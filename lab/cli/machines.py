@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Annotated, Literal
 
+import msgspec
 import typer
 
 from lab.cli import common
@@ -109,8 +110,7 @@ def run(
         wanted = runner.paths(scenario or ()) if dry_run else runner.names()
         common.say(wanted, as_json=as_json, text="\n".join(wanted))
         return
-    given = {"--cpus": size.cpus, "--ram": size.ram, "--swap": size.swap, "--seed": seed, "--seeds": seeds}
-    options = [f"{option}={value}" for option, value in given.items() if value is not None]
+    options = [*size.words, *([] if seed is None else [f"--seed={seed}"]), f"--seeds={seeds}"]
     options += [*(["--samples"] if samples else []), *common.host_options(host)]
     chosen = source.subject(cc=cc, mutant=mutant, checks=checks, built=built)
     view: Literal["none", "pytest"] = "none" if as_json else "pytest"
@@ -129,9 +129,7 @@ def demo(source: Source, size: Size, host: Host, cc: Compiler = None, checks: Ch
     from lab.report.html import leave
     from lab.scenario.run import run_scenarios
 
-    given = {"--cpus": size.cpus or 1, "--ram": size.ram, "--swap": size.swap}
-    options = [f"{option}={value}" for option, value in given.items() if value is not None]
-    options += ["--samples", *common.host_options(host)]
+    options = [*msgspec.structs.replace(size, cpus=size.cpus or 1).words, "--samples", *common.host_options(host)]
     result = run_scenarios(source.subject(cc=cc, checks=checks), DEMO, options, view="live", bare=True)
     print(f"its page, for a browser: {leave(result.folder)}")  # noqa: T201
     raise SystemExit(result.outcome.exit_code)
@@ -155,10 +153,9 @@ def bench(
         common.say(GROUPS, as_json=as_json, text="\n".join(GROUPS))
         return
     with common.result_file(output) as written, common.bench(source.subject(cc=cc), quiet=True) as opened:
-        figures = measure(opened, cpus=cpus or 1, only=figure or (), tell=lambda line: print(line, file=sys.stderr))  # noqa: T201
+        size = Size(cpus=cpus)
+        figures = measure(opened, size.given, figure or (), lambda line: print(line, file=sys.stderr))  # noqa: T201
         if written is not None:
-            import msgspec
-
             written.truncate(0)
             written.write(msgspec.json.format(msgspec.json.encode(figures)))
         common.say(figures, as_json=as_json, text=table(figures))

@@ -142,6 +142,11 @@ class Size(msgspec.Struct, frozen=True):
     swap: Swap = None
 
     @property
+    def words(self) -> list[str]:
+        """Those that were given, as options."""
+        return [f"--{name}={value}" for name, value in msgspec.structs.asdict(self).items() if value is not None]
+
+    @property
     def given(self) -> dict[str, int]:
         """Those that were given, by the names that a MachineSpec has for them."""
         found = {"cpus": self.cpus, "ram_mib": self.ram, "swap_mib": self.swap}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,7 +23,6 @@ from lab.journal import Journal
 from lab.machine import protocol
 from lab.machine.agent import MEMORY_SECONDS, Worker
 from lab.machine.machine import Machine
-from lab.machine.spec import MachineSpec
 from lab.scenario.kvmd import Kvmd
 from lab.scenario.workbench import Workbench
 
@@ -64,10 +63,10 @@ def _clock(values: list[float]) -> Iterator[None]:
 
 
 class _Bench:
-    def __init__(self, bench: Workbench, cpus: int) -> None:
+    def __init__(self, bench: Workbench, size: Mapping[str, int]) -> None:
         self.bench = bench
-        self.spec = MachineSpec(cpus=cpus)
-        self.variant = "smp" if cpus > 1 else "up"
+        self.spec = bench.spec(**size)
+        self.variant = "smp" if self.spec.cpus > 1 else "up"
 
     def build_cold(self) -> Iterator[Figure]:
         """A build with nothing in the cache but the tree, against make alone in a tree that was ported before.
@@ -225,15 +224,16 @@ _GROUPS = {group.__name__: group for group in (*_QUICK, _Bench.build_cold)}
 GROUPS = tuple(_GROUPS)
 
 
-def measure(bench: Workbench, *, cpus: int, only: Sequence[str], tell: Tell) -> list[Figure]:
+def measure(bench: Workbench, size: Mapping[str, int], only: Sequence[str], tell: Tell) -> list[Figure]:
     """Measure all figures, or those whose group is named in `only`: build_cold, build_warm, boot, ...
 
+    `size` has the dimensions of the machine that were asked for; the others suit the kernel.
     UsageError: there is no such group; nothing has been measured then.
     """
     unknown = sorted(set(only) - set(_GROUPS))
     if unknown:
         raise UsageError(f"there are no figures {', '.join(unknown)}", hint=f"--figure takes {', '.join(_GROUPS)}")
-    found = _Bench(bench, cpus)
+    found = _Bench(bench, size)
     figures = []
     for name in only or _GROUPS:
         tell(f"measuring {name} ...")

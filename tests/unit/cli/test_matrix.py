@@ -9,6 +9,7 @@ from types import ModuleType
 
 import pytest
 
+from lab.cli import matrix
 from tests.unit.cli.calls import Call
 
 
@@ -97,3 +98,8 @@ def test_cluster_without_dask_leaves_no_folder(
     assert done.returncode == 2
     assert "pip install 'kvmd-lab[cluster]'" in done.stderr
     assert not call.runs.exists()
+
+
+def test_help_names_the_scenarios_that_run_when_none_is_named() -> None:
+    said = (matrix.matrix.__doc__ or "").partition("Without a SCENARIO: ")[2].partition(".")[0]
+    assert tuple(said.replace(" and ", ", ").split(", ")) == matrix.SCENARIOS

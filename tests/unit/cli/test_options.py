@@ -90,5 +90,6 @@ def test_size_that_no_machine_has_is_refused_before_anything_is_made(call: Call,
 
 def test_bundles_hand_on_what_was_given() -> None:
     assert Size(cpus=2, swap=7).given == {"cpus": 2, "swap_mib": 7}
+    assert Size(cpus=2, swap=7).words == ["--cpus=2", "--swap=7"]
     subject = Source(kernel="2.4.0", accept_changed=True).subject(cc="gcc-11", checks=False)
     assert (subject.name, subject.accept_changed, subject.cc, subject.checks) == ("2.4.0", True, "gcc-11", False)
