@@ -20,7 +20,7 @@ OWN = folder("kvmd") / "kvmd_mutant.h"
 IDS = [mutant.id for mutant in load()]
 
 
-def test_control_compiles_only_what_includes_the_header_and_has_its_defect(warm: Warm) -> None:
+def test_mutant_compiles_only_what_includes_the_header_and_has_its_defect(warm: Warm) -> None:
     bench = Bench(warm[0].settings.cache)
     kernel = bench.build(mutant="wrong-answer")
     assert kernel.fresh
@@ -31,7 +31,7 @@ def test_control_compiles_only_what_includes_the_header_and_has_its_defect(warm:
     assert DEFECT not in warm[1].vmlinux.read_bytes()
 
 
-def test_ordinary_build_after_a_control_is_ordinary(warm: Warm, tmp_path: Path) -> None:
+def test_ordinary_build_after_a_mutant_is_ordinary(warm: Warm, tmp_path: Path) -> None:
     bench = warm[0].own_ledger(tmp_path / "ledger")
     edit(bench.ledger / "kvmd" / "kvmd.c", "return 41;", "return 434343;")
     assert DEFECT in bench.build(mutant="wrong-answer").vmlinux.read_bytes()
@@ -41,12 +41,12 @@ def test_ordinary_build_after_a_control_is_ordinary(warm: Warm, tmp_path: Path) 
     assert (434343).to_bytes(4, "little") in kernel.vmlinux.read_bytes()
 
 
-def test_control_built_first_has_its_defect(bench: Bench) -> None:
+def test_mutant_built_first_has_its_defect(bench: Bench) -> None:
     assert DEFECT in bench.build(mutant="wrong-answer").vmlinux.read_bytes()
     assert DEFECT not in bench.build().vmlinux.read_bytes()
 
 
-def test_control_keeps_what_a_patch_changed_in_kvmd(bench: Bench, tmp_path: Path) -> None:
+def test_mutant_keeps_what_a_patch_changed_in_kvmd(bench: Bench, tmp_path: Path) -> None:
     patch = tmp_path / "mine.patch"
     patch.write_text(
         "--- a/mm/kvmd.c\n+++ b/mm/kvmd.c\n@@ -9,3 +9,3 @@\n \t\treturn 666666;\n-\treturn 41;\n+\treturn 525252;\n }\n"
@@ -58,7 +58,7 @@ def test_control_keeps_what_a_patch_changed_in_kvmd(bench: Bench, tmp_path: Path
 
 
 @pytest.mark.parametrize("name", ["no-such", "none", "wrong", "wrong-answer,", ""])
-def test_unknown_control_is_a_config_error(bench: Bench, name: str) -> None:
+def test_unknown_mutant_is_a_config_error(bench: Bench, name: str) -> None:
     with pytest.raises(ConfigError, match="knows no defect"):
         bench.build(mutant=name)
     assert bench.entries("work") == []
@@ -94,5 +94,5 @@ def test_ordinary_object_has_no_trace_of_any_mutant(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", IDS)
-def test_control_brings_back_one_defect(name: str, tmp_path: Path) -> None:
+def test_mutant_brings_back_one_defect(name: str, tmp_path: Path) -> None:
     assert code(put_back(OWN.read_bytes(), name), tmp_path).count(b"trace") == 1

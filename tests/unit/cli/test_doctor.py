@@ -141,6 +141,7 @@ def no_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("run --tree {today}", "", True),
         ("run boot --tree={today}", "", True),
         ("demo --tree {old}", "", False),
+        ("run 6.12", "linux-source", True),  # a scenario, if anything
     ],
 )
 def test_command_needs_the_source_that_it_is_about_and_no_other(

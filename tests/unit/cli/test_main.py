@@ -239,6 +239,15 @@ def test_run_tells_the_kernel_and_the_machine_that_it_takes(call: Call, tmp_path
     assert said.startswith("kvmd-lab: Linux 2.3.99-pre3 on 1 CPU, 20 MiB, 96 MiB of swap\n")
 
 
+def test_run_hands_on_what_was_asked_for(call: Call, tmp_path: Path) -> None:
+    own = tmp_path / "test_own.py"
+    asked = {"cpus": 2, "ram": 20, "swap": 7, "seed": 5, "seeds": 3}
+    own.write_text(f"def test_it(pytestconfig): assert {{n: pytestconfig.getoption(n) for n in {asked}}} == {asked}")
+    words = [f"--{name}={value}" for name, value in asked.items()]
+    done = call.process("run", own, "--tree", TOY_TREE, "--json", *words)
+    assert json.loads(done.stdout)["outcome"]["passed"] == 1, done.stdout
+
+
 def test_samples_are_asked_for_by_run(call: Call, tmp_path: Path) -> None:
     own = tmp_path / "test_own.py"
     own.write_text("def test_it(pytestconfig): assert pytestconfig.getoption('--samples')")

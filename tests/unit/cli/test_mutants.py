@@ -12,7 +12,7 @@ from tests.unit.build.toykernel import TOY_TREE
 from tests.unit.cli.calls import Call
 
 
-def test_list_tells_each_control_with_its_scenario(call: Call) -> None:
+def test_list_tells_each_mutant_with_its_scenario(call: Call) -> None:
     rows = json.loads(call("mutants", "--list", "--json").stdout)
     assert [(row["id"], row["scenario"]) for row in rows] == [(one.id, one.scenario) for one in load()]
     text = call("mutants", "--list", "--mutant", "polling").stdout
@@ -20,13 +20,13 @@ def test_list_tells_each_control_with_its_scenario(call: Call) -> None:
     assert len(text.splitlines()) == 2
 
 
-def test_unknown_control_is_usage(call: Call) -> None:
+def test_unknown_mutant_is_usage(call: Call) -> None:
     done = call("mutants", "--mutant", "no-such")
     assert done.returncode == 2
     assert "no-such" in done.stderr
 
 
-def test_control_that_the_kernel_does_not_know_is_a_config_error(call: Call) -> None:
+def test_mutant_that_the_kernel_does_not_know_is_a_config_error(call: Call) -> None:
     done = call.process("run", "boot", "--mutant", "polling", "--tree", TOY_TREE)
     assert done.returncode == 5
     assert "knows no defect 'polling'" in done.stdout + done.stderr

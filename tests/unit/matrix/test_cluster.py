@@ -13,6 +13,7 @@ import pytest
 
 from lab import build, source
 from lab.errors import HostError, SourceError, UsageError
+from lab.journal import Journal
 from lab.matrix import Cell, MatrixPlan, Result, ResultStore, read, tasks
 from lab.matrix.archive import Archive, pack
 from lab.matrix.cluster import AHEAD, ClusterExecutor
@@ -257,3 +258,14 @@ def test_kernel_that_was_sent_is_stored_once_and_whole(tmp_path: Path) -> None:
     folder = tasks.stored(KEY, archive, cache)
     assert folder == cache / "kernels" / KEY
     assert tasks.stored(KEY, Archive("", b""), cache) == folder, "what is there is not unpacked again"
+
+
+def test_tree_that_was_sent_keeps_the_name_that_its_user_gave_it(tmp_path: Path) -> None:
+    settings = Settings(cache=tmp_path / "cache", runs=tmp_path / "runs")
+    pristine = source.obtain(None, tree=TOY_TREE, called="2.3.99-pre3-5", settings=settings, journal=Journal())
+    sent = tasks.ship(pristine, tmp_path)
+    found = tasks._tree("2.3.99-pre3-5", pristine.digest, sent, settings)
+    assert found is not None
+    tree, options = found
+    assert (tree.version.text, options[-1]) == ("2.3.99-pre3-5", "--as=2.3.99-pre3-5")
+    assert options[0].startswith("--tree=")

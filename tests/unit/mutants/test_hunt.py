@@ -6,6 +6,8 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -13,6 +15,7 @@ from lab.errors import CompileError, UsageError
 from lab.mutants import Judgement, Mutant, hunt, printed
 from lab.mutants.hunt import Trials, judge, paths
 from lab.mutants.trial import Seen, Trial
+from lab.scenario.subject import Subject
 
 SCENARIO = "boot::test_boot"
 BOOT = "lab.errors.BootError: booting: no ready agent"
@@ -85,7 +88,7 @@ class Answers(Trials):
         return self.started[-1]
 
 
-def test_every_control_gets_its_verdict_in_the_order_of_the_table() -> None:
+def test_every_mutant_gets_its_verdict_in_the_order_of_the_table() -> None:
     answers = Answers(
         {
             None: seen(SCENARIO),
@@ -123,7 +126,7 @@ def test_scenario_that_does_not_exist_is_a_usage_error_before_anything_is_built(
         hunt([mutant("one", "nowhere::test_it")], answers, lambda _: None)
 
 
-def test_no_control_at_all_is_a_usage_error() -> None:
+def test_no_mutant_at_all_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="no mutant can show"):
         hunt([], Answers({}), lambda _: None)
 
@@ -180,3 +183,16 @@ def test_trial_that_hangs_is_over_at_its_deadline_and_ends(child: Path, tmp_path
             trial.wait(0.01)
         assert not trial.seen().ended
     assert trial.child.returncode == -15
+
+
+def test_scenario_is_started_on_the_tree_that_is_tried_under_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[list[str]] = []
+    monkeypatch.setattr(sys.modules[Trials.__module__], "Trial", lambda words, *_: started.append(words))
+    subject = Subject(tree=Path("/a/tree"), called="2.3.99-pre3-5", cc="gcc-11")
+    trials = Trials(cast("Any", SimpleNamespace(subject=subject)), 2, tmp_path, workers=2, patience=None)
+    trials.start("polling", [SCENARIO], 50.0)
+    ((_, _, *words),) = started
+    wanted = ["--cpus=2", "--seed=1", "--workers=1", "--json"]
+    assert words == [*wanted, "--tree=/a/tree", "--as=2.3.99-pre3-5", "--cc=gcc-11", "--mutant=polling"]

@@ -30,7 +30,7 @@ def test_ids_are_those_of_the_header() -> None:
 
 
 @pytest.mark.parametrize("mutant", TABLE, ids=lambda mutant: mutant.id)
-def test_control_has_a_hook_and_a_scenario(mutant: Mutant) -> None:
+def test_mutant_has_a_hook_and_a_scenario(mutant: Mutant) -> None:
     assert f"kvmd_mutant({constant(mutant.id).removeprefix('KVMD_MUTANT_')})" in SOURCES
     scenario, _, test = mutant.scenario.partition("::")
     tree = ast.parse((SUITE / f"test_{scenario}.py").read_text())
@@ -42,7 +42,7 @@ def test_every_hook_has_its_mutant() -> None:
     assert {f"KVMD_MUTANT_{name}" for name in hooked} == {constant(mutant.id) for mutant in TABLE}
 
 
-def test_readme_leads_from_each_defect_to_its_controls() -> None:
+def test_readme_leads_from_each_defect_to_its_mutants() -> None:
     rows = [line for line in (KVMD / "README.md").read_text().splitlines() if line.startswith("| ")]
     missing = [mutant.id for mutant in TABLE if not any(f"`{mutant.id}`" in row for row in rows)]
     assert missing == []
@@ -54,7 +54,7 @@ def test_select_keeps_the_order_of_the_table() -> None:
     assert select(TABLE, []) == TABLE
 
 
-def test_select_of_an_unknown_control_names_those_there_are() -> None:
+def test_select_of_an_unknown_mutant_names_those_there_are() -> None:
     with pytest.raises(UsageError) as error:
         select(TABLE, ["no-such"])
     assert TABLE[0].id in str(error.value)
@@ -74,7 +74,7 @@ def mutant(**fields: object) -> Mutant:
         ({"cpus": 1}, "2.3.99-pre3", 2, False),
     ],
 )
-def test_control_shows_where_it_says(fields: dict[str, object], version: str, cpus: int, *, shows: bool) -> None:
+def test_mutant_shows_where_it_says(fields: dict[str, object], version: str, cpus: int, *, shows: bool) -> None:
     assert mutant(**fields).shows_on(KernelVersion(version), cpus) == shows
 
 
