@@ -37,6 +37,7 @@ from lab.version import KernelVersion, VersionRange
 JOURNAL = pytest.StashKey[Journal]()
 RUN = pytest.StashKey[Path]()
 SUBJECT = pytest.StashKey[Any]()
+TREE = pytest.StashKey[Any]()
 _SEED = pytest.StashKey[int]()
 _FAILED = pytest.StashKey[bool]()
 _SEED_KEY = "kvmd_lab_seed"
@@ -220,7 +221,8 @@ def workbench(pytestconfig: pytest.Config, lab_settings: Settings, lab_journal: 
     option = pytestconfig.getoption
     asked = Subject(name=option("--kernel"), tree=option("--tree"), called=option("--as"), cc=option("--cc"))
     subject = pytestconfig.stash.get(SUBJECT, asked)
-    with Workbench(subject, lab_settings, lab_journal, pytestconfig.stash[RUN]) as bench:
+    tree = pytestconfig.stash.get(TREE, None)
+    with Workbench(subject, lab_settings, lab_journal, pytestconfig.stash[RUN], tree) as bench:
         yield bench
 
 

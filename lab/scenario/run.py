@@ -20,6 +20,7 @@ from lab.scenario import runner
 from lab.scenario.subject import Subject
 from lab.scenario.workbench import Workbench
 from lab.settings import Settings
+from lab.source import Tree
 
 BEFORE = "preparation"  # in the place of a scenario's name
 
@@ -63,11 +64,20 @@ def run_scenarios(
         # pytest must leave the file descriptors alone, or it would swallow the live view
         quiet = [] if view == "pytest" else ["-p", "no:terminal", "--capture=sys"]
         journal.record("run", repeat=repeat, began=datetime.now(UTC).isoformat(timespec="seconds"))
-        outcome = None if size is None else _trouble(subject, size, journal, tell=view == "pytest")
-        if outcome is None:
+        try:
+            tree = None if size is None else _prepared(subject, size, journal, tell=view == "pytest")
             outcome = runner.run(
-                subject, wanted, journal, folder, options=[*quiet, *options], workers=workers, bare=bare
+                subject,
+                wanted,
+                journal,
+                folder,
+                options=[*quiet, *options],
+                tree=tree,
+                workers=workers,
+                bare=bare,
             )
+        except _Unprepared as error:
+            outcome = error.outcome
         counts = f"{outcome.passed} passed, {outcome.failed} failed, {outcome.errors} errors"
         journal.record("note", text=f"{outcome.error}\n\n{counts}" if outcome.error else counts)
     result = Result(folder, outcome, repeat)
@@ -75,22 +85,31 @@ def run_scenarios(
     return result
 
 
-def _trouble(subject: Subject, size: Mapping[str, int], journal: Journal, *, tell: bool) -> runner.Outcome | None:
-    """Say which kernel and machine it will be; return what became of the run if there can be none."""
+class _Unprepared(Exception):
+    def __init__(self, outcome: runner.Outcome) -> None:
+        super().__init__(outcome.error)
+        self.outcome = outcome
+
+
+def _prepared(subject: Subject, size: Mapping[str, int], journal: Journal, *, tell: bool) -> Tree | None:
+    """Return the kernel's tree, None for one that was built before, and say which kernel and machine it will be."""
     begin = time.monotonic()
     try:
         with Workbench(subject, Settings.from_environment(), journal) as bench:
             spec = bench.spec(**size)
+            tree = None if subject.built else bench.tree()
     except LabError as error:
         if tell:
             print(f"kvmd-lab: {error}", file=sys.stderr)  # noqa: T201
         why = {"verdict": "error", "why": str(error)}
         journal.record("outcome", test=BEFORE, phase="setup", outcome="failed", seconds=time.monotonic() - begin, **why)
         broken = (runner.Broken(BEFORE, "error", str(error).partition("\n")[0]),)
-        return runner.Outcome(
-            passed=0, failed=0, errors=1, skipped=0, exit_code=error.exit_code, error=str(error), broken=broken
-        )
+        raise _Unprepared(
+            runner.Outcome(
+                passed=0, failed=0, errors=1, skipped=0, exit_code=error.exit_code, error=str(error), broken=broken
+            )
+        ) from error
     if tell:
         machine = f"{spec.cpus} CPU{'s' * (spec.cpus > 1)}, {spec.ram_mib} MiB, {spec.swap_mib} MiB of swap"
         print(f"kvmd-lab: Linux {bench.version} on {machine}", file=sys.stderr)  # noqa: T201
-    return None
+    return tree

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -14,6 +14,9 @@ from lab.errors import UsageError
 from lab.journal import Journal
 from lab.scenario import parallel, plugin
 from lab.scenario.subject import Subject
+
+if TYPE_CHECKING:
+    from lab.source import Tree
 
 SUITE = Path(__file__).parent / "suite"
 INI = Path(__file__).parent / "pytest.ini"
@@ -62,8 +65,9 @@ def paths(wanted: Sequence[str]) -> list[str]:
 class _Collector:
     """Sits in pytest, gives the plugin the journal and the subject, and counts."""
 
-    def __init__(self, subject: Subject, journal: Journal, run: Path) -> None:
+    def __init__(self, subject: Subject, journal: Journal, run: Path, tree: Tree | None) -> None:
         self.subject = subject
+        self.tree = tree
         self.journal = journal
         self.run = run
         self.outcomes: dict[str, str] = {}
@@ -75,6 +79,7 @@ class _Collector:
         config.stash[plugin.JOURNAL] = self.journal
         config.stash[plugin.RUN] = self.run
         config.stash[plugin.SUBJECT] = self.subject
+        config.stash[plugin.TREE] = self.tree
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         worst = self.outcomes.get(report.nodeid)
@@ -109,17 +114,20 @@ def run(
     folder: Path,
     *,
     options: Sequence[str] = (),
+    tree: Tree | None = None,
     workers: int | None = 1,
     bare: bool = False,
 ) -> Outcome:
     """Run scenarios and return how it went; `options` are pytest's own and those of the plugin.
+
+    `tree` is the subject's, if it is here already; several processes get their own.
 
     `bare`: without the pytest plugins that are installed, for scenarios of the lab's own that need none; one process.
 
     `workers` processes do the work, each with machines of its own; None chooses for this host and these scenarios.
     JUnit goes to `folder`/junit.xml. Ctrl-C is raised as KeyboardInterrupt after pytest has put everything away.
     """
-    collector = _Collector(subject, journal, folder)
+    collector = _Collector(subject, journal, folder, tree)
     chosen = paths(wanted)
     arguments = [
         *chosen,

@@ -32,15 +32,22 @@ class Workbench:
     Nobody cleans the cache meanwhile.
     """
 
-    def __init__(self, subject: Subject, settings: Settings, journal: Journal, run: Path | None = None) -> None:
-        """`run` is the folder that gets the console logs."""
+    def __init__(
+        self,
+        subject: Subject,
+        settings: Settings,
+        journal: Journal,
+        run: Path | None = None,
+        tree: source.Tree | None = None,
+    ) -> None:
+        """`run` is the folder that gets the console logs; `tree` is the subject's, if somebody has it already."""
         self.subject = subject
         self.settings = settings
         self.journal = journal
         self.run = run
         self.cache = Cache(settings.cache)
         self._backend = backend(settings, journal)
-        self._tree: source.Tree | None = None
+        self._tree = tree
         self._failures: dict[str, LabError] = {}
         self._kernels: dict[str, build.Kernel] = {}
         self._machines: dict[MachineSpec, Machine] = {}

@@ -239,6 +239,14 @@ def test_run_tells_the_kernel_and_the_machine_that_it_takes(call: Call, tmp_path
     assert said.startswith("kvmd-lab: Linux 2.3.99-pre3 on 1 CPU, 20 MiB, 96 MiB of swap\n")
 
 
+def test_run_gets_its_source_once(call: Call, tmp_path: Path) -> None:
+    own = tmp_path / "test_own.py"
+    own.write_text("def test_it(workbench): assert workbench.tree().version.text == '2.3.99-pre3'")
+    done = json.loads(call.process("run", own, "--tree", TOY_TREE, "--json").stdout)
+    assert done["outcome"]["passed"] == 1
+    assert len(re.findall("source  ", call("report", done["folder"]).stdout)) == 1
+
+
 def test_run_hands_on_what_was_asked_for(call: Call, tmp_path: Path) -> None:
     own = tmp_path / "test_own.py"
     asked = {"cpus": 2, "ram": 20, "swap": 7, "seed": 5, "seeds": 3}
