@@ -20,7 +20,7 @@ from lab.errors import HostError
 from lab.journal import Journal
 from lab.tools import advice
 
-HEARTBEAT = 0.2  # seconds
+SLICE_SECONDS = 0.2  # seconds
 CORES = os.sched_getaffinity(0)  # that may be used; before a process of several settles on one of them
 LineWatch = Callable[[str], None]
 
@@ -149,7 +149,7 @@ def _feed(child: subprocess.Popen[bytes], stdin: bytes) -> None:
 def _drain(child: subprocess.Popen[bytes], sink: IO[bytes], on_line: LineWatch | None, end: float) -> bool:
     """Take the output until the child has ended; return whether that was before `end`.
 
-    Never waits for longer than HEARTBEAT: a signal that comes just before a wait is only seen after it.
+    Never waits for longer than SLICE_SECONDS: a signal that comes just before a wait is only seen after it.
     """
     rest = b""
     while time.monotonic() < end:
@@ -168,20 +168,20 @@ def _drain(child: subprocess.Popen[bytes], sink: IO[bytes], on_line: LineWatch |
 
 
 def _read(child: subprocess.Popen[bytes]) -> bytes | None:
-    """Return what there is (nothing at the end of the output), or None when nothing came within HEARTBEAT."""
+    """Return what there is (nothing at the end of the output), or None when nothing came within SLICE_SECONDS."""
     assert child.stdout is not None
-    if not select.select([child.stdout], [], [], HEARTBEAT)[0]:
+    if not select.select([child.stdout], [], [], SLICE_SECONDS)[0]:
         return None
     return os.read(child.stdout.fileno(), 1 << 16)
 
 
 def _has_ended(child: subprocess.Popen[bytes]) -> bool:
-    """Whether the child ends within HEARTBEAT; it stays a zombie, so that its number stays its own."""
-    end = time.monotonic() + HEARTBEAT
+    """Whether the child ends within SLICE_SECONDS; it stays a zombie, so that its number stays its own."""
+    end = time.monotonic() + SLICE_SECONDS
     while time.monotonic() < end:
         if os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None:
             return True
-        select.select([], [], [], HEARTBEAT / 20)
+        select.select([], [], [], SLICE_SECONDS / 20)
     return False
 
 

@@ -25,7 +25,7 @@ HERE = Host()
 @contextmanager
 def bench(of: Subject, where: Host = HERE, *, quiet: bool = False) -> Iterator[Workbench]:
     """Open a workbench, maybe on another host; its stages are told on standard error, unless `quiet`."""
-    from lab.report.lines import tell
+    from lab.report.plain import tell
     from lab.scenario.workbench import Workbench
 
     with Journal() as journal:

@@ -65,7 +65,7 @@ def report(
     """Tell what a run did, from its journal: as lines, as one JSON value, or as a page for a browser."""
     from lab.errors import UsageError
     from lab.report import journals
-    from lab.report.lines import line_of
+    from lab.report.plain import line_of
     from lab.settings import Settings
 
     if as_json and (html or output):

@@ -10,8 +10,8 @@ import msgspec
 
 from lab.errors import AgentError
 from lab.machine import frames, protocol
-from lab.machine.line import REQUEST_SECONDS, Line, Pending, RefusedError
 from lab.machine.protocol import Op
+from lab.machine.rpc import REQUEST_SECONDS, AgentRpc, Pending, RefusedError
 
 MEMORY_SECONDS = 120.0
 _CHUNK = frames.MAX_PAYLOAD - 64  # bytes of a reply
@@ -102,17 +102,17 @@ def _word(data: bytes) -> int:
 class Task:
     """What the agent and every worker can do. Paths are the guest's; an operation that fails is an RefusedError."""
 
-    def __init__(self, line: Line, task: int) -> None:
-        self.line = line
+    def __init__(self, rpc: AgentRpc, task: int) -> None:
+        self.rpc = rpc
         self.task = task
 
     def submit(self, op: Op, payload: bytes = b"") -> Pending:
         """Send a request and return at once."""
-        return self.line.submit(op, payload, self.task)
+        return self.rpc.submit(op, payload, self.task)
 
     def request(self, op: Op, payload: bytes = b"", deadline: float = REQUEST_SECONDS) -> bytes:
         """Send a request and return the data of its reply."""
-        return self.line.request(op, payload, self.task, deadline)
+        return self.rpc.request(op, payload, self.task, deadline)
 
     def ping(self, payload: bytes = b"", deadline: float = REQUEST_SECONDS) -> None:
         """Ask for an echo; anything else that comes back is an AgentError."""
@@ -179,8 +179,8 @@ class Task:
 class Agent(Task):
     """Task 0."""
 
-    def __init__(self, line: Line) -> None:
-        super().__init__(line, 0)
+    def __init__(self, rpc: AgentRpc) -> None:
+        super().__init__(rpc, 0)
 
     def stats(self) -> AgentStats:
         """Return the agent's counters."""
@@ -190,7 +190,7 @@ class Agent(Task):
         """Start a worker; `locked` keeps all its memory out of swap."""
         flags = protocol.SPAWN_LOCKED if locked else 0
         task, pid = protocol.PAIR.unpack(self.request(Op.SPAWN, protocol.SPAWN.pack(nice, flags)))
-        return Worker(self.line, task, pid)
+        return Worker(self.rpc, task, pid)
 
     def kill(self, task: int, signal: int = 9) -> None:
         """Send a signal to a worker."""
@@ -198,7 +198,7 @@ class Agent(Task):
 
     def reap(self, task: int, deadline: float = REQUEST_SECONDS) -> int:
         """Return a worker's wait status once it has died, and free its number; RefusedError: it goes on."""
-        end = self.line.deadline(deadline)
+        end = self.rpc.deadline(deadline)
         while True:
             try:
                 return _word(self.request(Op.REAP, protocol.WORD.pack(task)))
@@ -214,8 +214,8 @@ class Agent(Task):
 class Worker(Task):
     """A process in the guest with memory of its own; it does one request after the other."""
 
-    def __init__(self, line: Line, task: int, pid: int) -> None:
-        super().__init__(line, task)
+    def __init__(self, rpc: AgentRpc, task: int, pid: int) -> None:
+        super().__init__(rpc, task)
         self.pid = pid
 
     def exit(self, status: int = 0) -> None:

@@ -22,7 +22,7 @@ LONGEST_SECONDS = 2.0  # or so long after it began
 class Timer(Protocol):
     """What `call_later` returns."""
 
-    def cancel(self) -> None:
+    def cancel(self) -> object:
         """Don't call."""
 
 

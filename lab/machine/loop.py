@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, wait
 from functools import cache
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 CALL_SECONDS = 10.0
+SLICE_SECONDS = 0.2  # of a wait: a signal that comes just before one is only seen after it
 
 
 class Loop:
@@ -28,6 +31,14 @@ class Loop:
         """Run a coroutine on the loop and return its value; TimeoutError after `seconds`, which also cancels it."""
         return asyncio.run_coroutine_threadsafe(asyncio.wait_for(work, seconds), self.events).result()
 
+    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Start a task that nobody waits for yet; whoever starts it keeps it."""
+
+        async def begin() -> asyncio.Task[T]:
+            return asyncio.create_task(work)
+
+        return self.run(begin(), CALL_SECONDS)
+
     def call(self, function: Callable[..., T], *arguments: Any) -> T:
         """Call a plain function in the loop's thread and return its value."""
 
@@ -35,6 +46,14 @@ class Loop:
             return function(*arguments)
 
         return self.run(work(), CALL_SECONDS)
+
+
+def outcome(future: Future[T], seconds: float) -> T:
+    """Return what a future brings, or raise it; TimeoutError after `seconds`. Signals are heard meanwhile."""
+    end = time.monotonic() + seconds
+    while not future.done() and time.monotonic() < end:
+        wait([future], SLICE_SECONDS)
+    return future.result(0)
 
 
 @cache

@@ -145,7 +145,7 @@ class Machine:
     @property
     def agent(self) -> Agent:
         """The agent of the guest as it runs now; workers do not survive a restore."""
-        return Agent(self._live("asking the agent").line)
+        return Agent(self._live("asking the agent").rpc)
 
     @property
     def symbols(self) -> Symbols:
@@ -325,7 +325,7 @@ class Machine:
             log=self._log,
             ready=self._ready,
         )
-        self._session.line.patience = self.settings.patience
+        self._session.rpc.patience = self.settings.patience
         self._state = MachineState.RUNNING
         self._disturbed = False
 

@@ -1,4 +1,4 @@
-"""One QEMU process: with its lines and its private disks, and gone without a trace.
+"""One QEMU process: with its sockets and its private disks, and gone without a trace.
 
 `Qemu` is what a session needs of it, wherever it runs; `LocalQemu` runs on this host.
 """
@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import array
+import asyncio
 import contextlib
 import fcntl
 import os
@@ -13,6 +14,7 @@ import signal
 import socket
 import subprocess
 import termios
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -21,27 +23,30 @@ from lab.machine import options, qcow2, snapshots
 from lab.machine.deadline import Books, books, threads
 from lab.machine.disks import Overlays
 from lab.machine.loop import loop
+from lab.machine.rpc import Outlet
 from lab.machine.spec import MachineSpec, Parts
+from lab.machine.stream import Stream, readable
 from lab.process import dying_with_parent, require
 
-LINES = ("qmp", "console", "agent")
-AGENT_LINE = "agent-line"
+SOCKETS = ("qmp", "console", "agent")
+WORDS = "words"  # beside these: what QEMU itself prints
+AGENT_FD = "agent"
 # Right after a process of several threads has ended, wait() was seen to take a processor for up to two minutes on a
 # busy host (Linux 6.18), if somebody had read its /proc/PID/task; the loop, and all machines with it, stood still. It
 # looks as if its last thread were still taking names out of /proc, and who waits for that kept the processor from it.
 RELEASE_SECONDS = 1.0
 
+Hearers = Mapping[str, Callable[[bytes], object]]
+"""Who hears what comes from a QEMU: by a name of SOCKETS, or WORDS."""
+
 
 class Qemu(Protocol):
-    """A QEMU with the near ends of its lines in this process, wherever it runs itself.
+    """A QEMU, wherever it runs.
 
     `pid` is its number there and `where` says for people where that is (empty: here). `argv` is its command line,
-    `disks` the block nodes that have an overlay, `dump` what it calls the file for pmemsave. `words` (a descriptor that
-    does not block) brings what it prints; `gone` becomes readable when it has ended, and all that it said is at the
-    near ends by then.
+    `disks` the block nodes that have an overlay, `dump` what it calls the file for pmemsave.
     """
 
-    near: dict[str, socket.socket]
     pid: int
     where: str
     argv: list[str]
@@ -49,18 +54,21 @@ class Qemu(Protocol):
     dump: str
 
     @property
-    def words(self) -> int:
-        """The descriptor of what it prints."""
+    def qmp(self) -> socket.socket:
+        """Our end of its QMP connection."""
 
     @property
-    def gone(self) -> int:
-        """The descriptor that tells of its end."""
+    def agent(self) -> Outlet:
+        """The way to the agent's serial port."""
 
-    def reap(self) -> int | None:
-        """Return the exit status of one that has ended (negative: a signal), None if that can't be known."""
+    async def serve(self, hearers: Hearers) -> int | None:
+        """Give what comes until it has ended, all of it; in the loop's thread.
+
+        Returns the exit status (negative: a signal), None if that can't be known. What a hearer raises is raised.
+        """
 
     def books(self) -> Books:
-        """Return for how long the threads of QEMU, and of all that passes on its lines, ran and waited to run."""
+        """Return for how long the threads of QEMU, and of all that it speaks with, ran and waited to run."""
 
     def threads(self) -> list[str]:
         """Return a line for each of QEMU's threads: name, state, what it waits for; none where that can't be seen."""
@@ -68,11 +76,11 @@ class Qemu(Protocol):
     def lost(self) -> LabError | None:
         """Return why nothing can be known of it any more, if that is so."""
 
-    def settle(self) -> bool:
-        """Bring all that a stopped guest has said to the near ends; tell whether it left bytes to it unread."""
+    def drain(self) -> bool:
+        """Let all be heard that a stopped guest has said; tell whether it left bytes to the agent unread."""
 
-    def offer_agent_line(self) -> socket.socket:
-        """Return the near end of a new line for the agent; the far end is there for QMP's `getfd`."""
+    def renew_agent(self) -> None:
+        """Have a new socket for the agent's port, whose other end is there for QMP's `getfd` as AGENT_FD."""
 
     def read_dump(self, size: int) -> bytes:
         """Return the first bytes of the file for pmemsave."""
@@ -84,10 +92,10 @@ class Qemu(Protocol):
         """Keep the disks of one that has ended as a snapshot; `entry` is a folder of its host."""
 
     def kill(self) -> None:
-        """Kill it, if it still runs; `gone` tells when that is done."""
+        """Kill it, if it still runs; `serve` tells when that is done."""
 
     def close(self) -> None:
-        """Let its lines and disks go; may be called twice."""
+        """Let its sockets and disks go; may be called twice."""
 
 
 def _release(pid: int) -> None:
@@ -99,8 +107,8 @@ def _release(pid: int) -> None:
 class LocalQemu:
     """A child of this process's loop thread.
 
-    No name on the host's file system belongs to it: the lines are socket pairs, the overlays unnamed files, and what
-    QEMU prints comes through a pipe.
+    No name on the host's file system belongs to it: it speaks through socket pairs, the overlays are unnamed files, and
+    what QEMU prints comes through a pipe.
     """
 
     where = ""
@@ -115,11 +123,14 @@ class LocalQemu:
         self._process: subprocess.Popen[bytes] | None = None
         self._dump = os.memfd_create("pmemsave")
         self.dump = options.DUMP.format(self._dump)
-        pairs = {name: socket.socketpair() for name in LINES}
-        self.near = {name: near for name, (near, _) in pairs.items()}
-        far = {name: end.fileno() for name, (_, end) in pairs.items()}
+        pairs = {name: socket.socketpair() for name in SOCKETS}
+        self._sockets = {name: own for name, (own, _) in pairs.items()}
+        for end in self._sockets.values():
+            end.setblocking(False)
+        self._streams: dict[str, Stream] = {}
+        theirs = {name: end.fileno() for name, (_, end) in pairs.items()}
         root, swap = overlays.root.fileno(), None if overlays.swap is None else overlays.swap.fileno()
-        wiring = options.Wiring(**far, root=root, swap=swap)
+        wiring = options.Wiring(**theirs, root=root, swap=swap)
         chosen = [
             *options.hardware(spec, accel),
             *options.confinement(),
@@ -132,7 +143,7 @@ class LocalQemu:
         try:
             self.argv = dying_with_parent(options.command(require(binary, "qemu-system-x86"), chosen))
             files = [root, *([] if swap is None else [swap]), self._dump]
-            loop().call(self._spawn, [*far.values(), *files])
+            loop().call(self._spawn, [*theirs.values(), *files])
         except BaseException:
             loop().call(self._give_up)  # behind a start for which an interrupt did not let us wait
             self.close()
@@ -153,26 +164,52 @@ class LocalQemu:
         )
         self.pid = self._process.pid
         self._pidfd = os.pidfd_open(self.pid)
-        os.set_blocking(self.words, False)
 
     def _give_up(self) -> None:
         """Kill one that has just been started, and wait for its end: nobody else will."""
         self.kill()
-        self.reap()
+        self._reap()
 
     @property
-    def words(self) -> int:
-        """The descriptor of what it prints."""
+    def qmp(self) -> socket.socket:
+        """Our end of its QMP connection."""
+        return self._sockets["qmp"]
+
+    @property
+    def agent(self) -> socket.socket:
+        """The way to the agent's serial port; it does not block."""
+        return self._sockets["agent"]
+
+    async def serve(self, hearers: Hearers) -> int | None:
+        """Give what comes until it has ended."""
         assert self._process is not None
         assert self._process.stdout is not None
-        return self._process.stdout.fileno()
+        numbers = {name: end.fileno() for name, end in self._sockets.items()} | {WORDS: self._process.stdout.fileno()}
+        self._streams = {name: Stream(numbers[name], hear) for name, hear in hearers.items()}
+        async with asyncio.TaskGroup() as tasks:
+            reading = [tasks.create_task(stream.serve()) for stream in self._streams.values()]
+            await readable(self._pidfd)
+            status = self._reap()
+            self._drain()
+            for task in reading:
+                task.cancel()
+        return status
 
-    @property
-    def gone(self) -> int:
-        """The descriptor that tells of its end."""
-        return self._pidfd
+    def send(self, name: str, data: bytes) -> None:
+        """Write to a socket of which `serve` reads, now or later; in the loop's thread."""
+        if name in self._streams:
+            self._streams[name].send(data)
 
-    def reap(self) -> int | None:
+    def pause(self, *, on: bool) -> None:
+        """Read nothing of what it says for a while, or again; in the loop's thread."""
+        for stream in self._streams.values():
+            stream.pause(on=on)
+
+    def _drain(self) -> None:
+        for stream in self._streams.values():
+            stream.drain()
+
+    def _reap(self) -> int | None:
         """Return the exit status, in the loop's thread; the process itself is let go `RELEASE_SECONDS` later."""
         process = self._process
         if process is not None and process.returncode is None:
@@ -194,23 +231,30 @@ class LocalQemu:
         """Return None: nothing is between it and us."""
         return None
 
-    def settle(self) -> bool:
-        """Tell whether bytes to the agent were left unread; what was said is at the near ends by itself."""
+    def drain(self) -> bool:
+        """Let all be heard; tell whether bytes to the agent were left unread."""
+        return loop().call(self._unread)
+
+    def _unread(self) -> bool:
+        self._drain()
         count = array.array("i", [0])
-        fcntl.ioctl(self.near["agent"], termios.TIOCOUTQ, count)
-        return count[0] > 0
+        fcntl.ioctl(self.agent, termios.TIOCOUTQ, count)
+        return count[0] > 0 or self._streams["agent"].waiting > 0
 
-    def offer_agent_line(self) -> socket.socket:
-        """Make a new line and send its far end over the QMP line: between two messages a blank is allowed."""
-        near, far = socket.socketpair()
+    def renew_agent(self) -> None:
+        """Have a new socket, and send its other end to QEMU: between two QMP messages a blank is allowed."""
+        own, theirs = socket.socketpair()
+        own.setblocking(False)
 
-        def send() -> None:
+        def change() -> None:
             with contextlib.suppress(OSError):  # a QEMU that has just ended: the next command tells
-                socket.send_fds(self.near["qmp"], [b" "], [far.fileno()])
+                socket.send_fds(self.qmp, [b" "], [theirs.fileno()])
+            self._streams["agent"].change(own.fileno())
+            self.agent.close()
+            self._sockets["agent"] = own
 
-        with far:
-            loop().call(send)
-        return near
+        with theirs:
+            loop().call(change)
 
     def read_dump(self, size: int) -> bytes:
         """Return the first bytes of the file for pmemsave."""
@@ -246,7 +290,7 @@ class LocalQemu:
             return
         os.close(self._dump)
         self._dump = -1
-        for end in self.near.values():
+        for end in self._sockets.values():
             end.close()
         self._overlays.close()
         if self._process is not None:

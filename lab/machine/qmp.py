@@ -31,15 +31,15 @@ JOB_SECONDS = 60.0  # as long as the host's disk may take for a snapshot
 logging.getLogger("qemu.qmp").addHandler(logging.NullHandler())
 
 
-class _Tap(EventListener):
-    """Hands each event on at once, and queues none."""
+class _Queue(EventListener):
+    """A queue of events that keeps none of those that were taken out of it."""
 
-    def __init__(self, take: Callable[[Message], None]) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._take = take
+        self.waiting: asyncio.Queue[Message] = asyncio.Queue()
 
     def accept(self, event: Message) -> bool:
-        self._take(event)
+        self.waiting.put_nowait(event)
         return False
 
 
@@ -52,7 +52,8 @@ class Qmp:
         self._on_event = on_event
         self._client = QMPClient()
         self._client.events.names = {"none of them"}
-        self._client.register_listener(_Tap(watch.guarded(self._event)))
+        self._events = _Queue()
+        self._client.register_listener(self._events)
         self._connecting = asyncio.Lock()
         self._end: socket.socket | None = None
         self._jobs: dict[str, str] = {}
@@ -71,6 +72,16 @@ class Qmp:
                 self._end = None
                 with contextlib.suppress(EOFError, OSError, QMPError):  # how it ended is for the exit status to say
                     await self._client.disconnect()
+
+    async def events(self) -> None:
+        """Take events, for ever; a task of the machine."""
+        while True:
+            self._event(await self._events.waiting.get())
+
+    def flush(self) -> None:
+        """Take those that are there."""
+        while not self._events.waiting.empty():
+            self._event(self._events.waiting.get_nowait())
 
     def execute(
         self, command: str, arguments: Mapping[str, object] | None = None, deadline: float = COMMAND_SECONDS

@@ -1,14 +1,12 @@
-"""One QEMU process with its lines: started, watched, and gone without a trace."""
+"""One QEMU process and all that reads from it: started, watched, and gone without a trace."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
-import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -16,12 +14,12 @@ from typing import Any
 from lab.errors import GuestFault, HostError, LabError, MachineError
 from lab.journal import Journal
 from lab.machine.console import Console
-from lab.machine.line import Line
-from lab.machine.loop import loop
-from lab.machine.qemu import AGENT_LINE, Qemu
+from lab.machine.loop import SLICE_SECONDS, loop
+from lab.machine.qemu import AGENT_FD, WORDS, Qemu
 from lab.machine.qmp import Qmp
+from lab.machine.rpc import AgentRpc
 from lab.machine.symbols import Symbols
-from lab.machine.watch import HEARTBEAT, Watch
+from lab.machine.watch import Watch
 
 START_SECONDS = 20.0
 END_SECONDS = 10.0
@@ -33,7 +31,11 @@ class GuestReset(GuestFault):
 
 
 class Session:
-    """QEMU from start to end. `watch` ends every wait; `console`, `line` and `qmp` are its lines."""
+    """QEMU from start to end. `watch` ends every wait; `console`, `rpc` (the agent's) and `qmp` are the ways to it.
+
+    One task, `_live`, holds all that reads from this QEMU: whatever fails in there ends the machine with a verdict, and
+    with the machine it ends.
+    """
 
     def __init__(
         self,
@@ -44,7 +46,7 @@ class Session:
         log: Path | None,
         ready: Callable[[str], None],
     ) -> None:
-        """Take over a QEMU that was just started, its end included; `ready(doing)` guards the agent's line.
+        """Take over a QEMU that was just started, its end included; `ready(doing)` guards the agent's port.
 
         MachineError: it does not come up, with its own words.
         """
@@ -61,39 +63,68 @@ class Session:
             qemu.kill()
             qemu.close()
             raise
-        self.line = Line(qemu.near["agent"], self.watch, journal, ready, self.console.tail)
+        self.rpc = AgentRpc(qemu.agent, self.watch, journal, ready, self.console.tail)
         self.qmp = Qmp(self.watch, journal, self._on_event)
         journal.record("command", argv=qemu.argv, cwd="", seconds=0.0, returncode=None)
+        self._life = loop().start(self._live())
         try:
-            self._open()
+            self._connect()
         except BaseException:
             self.close()
             raise
 
-    def _open(self) -> None:
-        loop().call(self._listen)
+    def _connect(self) -> None:
         try:
-            loop().run(self.qmp.connect(self._qemu.near["qmp"]), START_SECONDS)
+            loop().run(self.qmp.connect(self._qemu.qmp), START_SECONDS)
         except TimeoutError as error:
             raise MachineError(f"QEMU does not answer within {START_SECONDS:g} s", seen=self.words()) from error
         except Exception as error:
             otherwise = MachineError(f"no QMP ({error})", doing="starting QEMU", seen=self.words())
             raise self.watch.verdict(otherwise) from error
 
-    def _listen(self) -> None:
-        qemu = self._qemu
-        qemu.near["console"].setblocking(False)
-        self._read(qemu.near["console"], self._read_console)
-        self._read(qemu.near["agent"], self._read_agent)
-        self._read(qemu.words, self._read_words)
-        self._read(qemu.gone, self._ended)
+    async def _live(self) -> None:
+        """Be the machine's life: hear what comes until QEMU is gone, and only then say why it is."""
+        hearers = {"console": self.console.feed, "agent": self.rpc.receive, WORDS: self._hear}
+        try:
+            async with asyncio.TaskGroup() as self._tasks:
+                events = self._tasks.create_task(self._events())
+                with self._telling():
+                    self._status = await self._qemu.serve(hearers)
+                self.watch.expect()
+                self.console.finish()
+                await self.qmp.disconnect()
+                self.qmp.flush()
+                events.cancel()
+        except* Exception:  # noqa: BLE001 - it was told
+            with contextlib.suppress(LabError):
+                await asyncio.to_thread(self._qemu.kill)  # it may have to ask another host
+                self._status = await self._qemu.serve({})
+        finally:
+            self.console.close()
+            await self.qmp.disconnect()
+            self.watch.fail(self._why_ended)
+            self._gone.set()
 
-    def _read(self, end: socket.socket | int, function: Callable[[], None]) -> None:
-        """Call the function whenever there is something to read; what it raises ends the machine."""
-        loop().events.add_reader(end, self.watch.guarded(function))
+    @contextlib.contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Let what goes wrong in here be the verdict at once."""
+        try:
+            yield
+        except Exception as error:
+            self.watch.stumble(_first(error))
+            raise
 
-    def _later(self, seconds: float, function: Callable[[], None]) -> asyncio.TimerHandle:
-        return loop().events.call_later(seconds, self.watch.guarded(function))
+    async def _events(self) -> None:
+        with self._telling():
+            await self.qmp.events()
+
+    def _later(self, seconds: float, function: Callable[[], None]) -> asyncio.Task[None]:
+        async def wait() -> None:
+            await asyncio.sleep(seconds)
+            with self._telling():
+                function()
+
+        return self._tasks.create_task(wait())
 
     @property
     def pid(self) -> int:
@@ -117,34 +148,25 @@ class Session:
     def rewind(self, why: str) -> None:
         """Forget all that belongs to the time before a restore, fault included; the guest must be stopped.
 
-        Bytes to the guest that it never read would reach the restored one: then the agent's line is made anew.
+        Bytes to the guest that it never read would reach the restored one: then the agent's port gets a new socket.
         """
-        unread = self._qemu.settle()
+        unread = self._qemu.drain()
         loop().call(self._forget, why)
         if unread:
-            self._renew_agent_line()
+            self._renew_agent()
 
     def _forget(self, why: str) -> None:
-        self._drain()
         self.console.rewind(why)
-        self.line.reset(f"the machine was {why}")
+        self.rpc.reset(f"the machine was {why}")
         if not self.ended:
             self.watch.forget()
 
-    def _renew_agent_line(self) -> None:
-        near = self._qemu.offer_agent_line()
-        self.qmp.execute("getfd", {"fdname": AGENT_LINE})
-        backend = {"addr": {"type": "fd", "data": {"str": AGENT_LINE}}, "server": False}
+    def _renew_agent(self) -> None:
+        self._qemu.renew_agent()
+        self.rpc.use(self._qemu.agent)
+        self.qmp.execute("getfd", {"fdname": AGENT_FD})
+        backend = {"addr": {"type": "fd", "data": {"str": AGENT_FD}}, "server": False}
         self.qmp.execute("chardev-change", {"id": "agent", "backend": {"type": "socket", "data": backend}})
-
-        def take() -> None:
-            loop().events.remove_reader(self._qemu.near["agent"])
-            self._qemu.near["agent"].close()
-            self._qemu.near["agent"] = near
-            self.line.use(near)
-            self._read(near, self._read_agent)
-
-        loop().call(take)
 
     def memory(self, address: int, size: int) -> bytes:
         """Return guest-physical memory, by way of a file that has no name."""
@@ -160,7 +182,7 @@ class Session:
         with contextlib.suppress(MachineError, GuestFault):
             self.qmp.execute("quit")
         end = self.watch.deadline(END_SECONDS)
-        while not self._gone.wait(max(0.0, min(end.left, HEARTBEAT))):
+        while not self._gone.wait(max(0.0, min(end.left, SLICE_SECONDS))):
             if end.passed():
                 seen = [*self.words(), *self._qemu.threads()]
                 raise MachineError(f"QEMU does not end within {end}", doing="quitting QEMU", seen=seen)
@@ -175,62 +197,19 @@ class Session:
             self._closed = True
             with ExitStack() as last:
                 last.callback(self._qemu.close)
-                last.callback(loop().call, self._let_go)
-                last.callback(lambda: loop().run(self.qmp.disconnect(), START_SECONDS))  # or it holds its line
+                last.callback(lambda: loop().run(self._end(), START_SECONDS))
                 if not self._gone.is_set():
                     self._qemu.kill()
                     self._gone.wait(KILLED_SECONDS)
 
-    def _let_go(self) -> None:
-        events = loop().events
-        for end in self._qemu.near.values():
-            events.remove_reader(end) if end.fileno() >= 0 else None
-        events.remove_reader(self._qemu.words)
-        events.remove_reader(self._qemu.gone)
-        self.console.close()
+    async def _end(self) -> None:
+        """Let the machine's task end, which may be busy with that."""
+        if not self._gone.is_set():
+            self._life.cancel()
+        await asyncio.wait([self._life])
 
-    def _read_console(self) -> None:
-        with contextlib.suppress(BlockingIOError, ConnectionError):
-            data = self._qemu.near["console"].recv(65536)
-            if data:
-                self.console.feed(data)
-            else:
-                loop().events.remove_reader(self._qemu.near["console"])
-
-    def _read_agent(self) -> None:
-        if not self.line.receive():  # or the loop would call us for its end, again and again
-            loop().events.remove_reader(self._qemu.near["agent"])
-
-    def _read_words(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            data = os.read(self._qemu.words, 65536)
-            if data:
-                self._words = (self._words + data)[-65536:]
-            else:
-                loop().events.remove_reader(self._qemu.words)
-
-    def _drain(self) -> None:
-        with contextlib.suppress(BlockingIOError, ConnectionError):
-            while data := self._qemu.near["console"].recv(65536):
-                self.console.feed(data)
-        self.line.receive()
-
-    def _ended(self) -> None:
-        loop().events.remove_reader(self._qemu.gone)
-        self.watch.expect()
-        self._obituary = asyncio.ensure_future(self._write_obituary())
-
-    async def _write_obituary(self) -> None:
-        """Read what QEMU left behind, and only then say why it is gone."""
-        try:
-            self._status = self._qemu.reap()
-            self._drain()
-            self._read_words()
-            self.console.finish()
-            await self.qmp.disconnect()
-        finally:
-            self.watch.fail(self._why_ended)
-            self._gone.set()
+    def _hear(self, words: bytes) -> None:
+        self._words = (self._words + words)[-65536:]
 
     def _why_ended(self) -> LabError:
         lost = self._qemu.lost()
@@ -262,3 +241,8 @@ class Session:
                     hint="free some space, or set KVMD_LAB_CACHE to a folder on another disk",
                 )
             )
+
+
+def _first(error: Exception) -> Exception:
+    """Return the first error of a group of tasks."""
+    return _first(error.exceptions[0]) if isinstance(error, ExceptionGroup) else error

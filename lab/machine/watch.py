@@ -5,16 +5,15 @@ from __future__ import annotations
 import threading
 import traceback
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import TypeVar
 
 from lab.errors import HostError, InfraError, LabError
 from lab.machine.deadline import Books, Deadline, nobody
+from lab.machine.loop import SLICE_SECONDS
 
 T = TypeVar("T")
-P = ParamSpec("P")
 
 GRACE_SECONDS = 5.0
-HEARTBEAT = 0.2  # a signal that comes just before a wait is only seen after it
 
 
 class Watch:
@@ -58,17 +57,6 @@ class Watch:
             seen = _trace(error)
             self.fail(lambda: InfraError("the lab stumbled", doing="watching a machine", seen=seen))
 
-    def guarded(self, function: Callable[P, object]) -> Callable[P, None]:
-        """Return the function for a callback of the loop: what it raises becomes the verdict."""
-
-        def call(*arguments: P.args, **named: P.kwargs) -> None:
-            try:
-                function(*arguments, **named)
-            except Exception as error:  # noqa: BLE001 - whoever waits for the machine hears of it
-                self.stumble(error)
-
-        return call
-
     def notify(self) -> None:
         """Wake every waiter, since something arrived that one of them may want."""
         with self._changed:
@@ -105,7 +93,7 @@ class Watch:
                     raise self._verdict()
                 left = end.left
                 if left > 0:
-                    self._changed.wait(min(left, HEARTBEAT))
+                    self._changed.wait(min(left, SLICE_SECONDS))
             if left > 0:
                 end.note()
             elif not end.extend():

@@ -19,17 +19,17 @@ from lab.machine.snapshots import KIND
 from lab.machine.spec import MachineSpec, Parts
 from lab.remote import messages
 from lab.remote.address import parse
+from lab.remote.client import Client
 from lab.remote.connection import Connection, connect
-from lab.remote.deploy import Place, deploy
-from lab.remote.frames import SILENCE_SECONDS
-from lab.remote.link import Link
+from lab.remote.deploy import Deployment, deploy
+from lab.remote.packets import SILENCE_SECONDS
 from lab.remote.qemu import RemoteQemu
 from lab.settings import Settings
 from lab.source import Tree
 from lab.source.packing import packed
 
 BUILD_SECONDS = 7200.0
-KEEPER = "lab.remote.keeper"
+PEER = "lab.remote.peer"
 LARGE = 1 << 20  # bytes; on a slow line a larger file takes longer than a word may take, and words wait behind it
 
 
@@ -46,32 +46,32 @@ class RemoteBackend:
         self._known: dict[Path, Path] = {}
         self._connection: Connection | None = None
         self._aside: Connection | None = None
-        self._link: Link | None = None
-        self._place: Place | None = None
+        self._client: Client | None = None
+        self._deployment: Deployment | None = None
 
     @property
-    def link(self) -> Link:
-        """The keeper there."""
-        if self._link is None:
+    def client(self) -> Client:
+        """The peer there."""
+        if self._client is None:
             with ExitStack() as failure:
                 connection = connect(self._address, accept_new_key=self._settings.accept_new_host_key)
                 failure.callback(connection.close)
                 for note in connection.notes:
                     self._journal.record("note", text=note, told=True)
-                self._place = deploy(connection, self._cache, self._journal)
-                self._link = Link(connection, self._place.command(KEEPER), self._settings.qemu, self._silence)
+                self._deployment = deploy(connection, self._cache, self._journal)
+                self._client = Client(connection, self._deployment.command(PEER), self._settings.qemu, self._silence)
                 failure.pop_all()
             self._connection = connection
-        return self._link
+        return self._client
 
     def close(self) -> None:
-        """End the keeper and the connection."""
-        if self._link is not None:
-            self._link.close()
+        """End the peer and the connection."""
+        if self._client is not None:
+            self._client.close()
         for connection in (self._aside, self._connection):
             if connection is not None:
                 connection.close()
-        self._link = self._connection = self._aside = None
+        self._client = self._connection = self._aside = None
 
     def kernel(self, plan: Plan, journal: Journal) -> Kernel:
         """Return a kernel that was built there; its files come here once."""
@@ -89,10 +89,10 @@ class RemoteBackend:
             mutant=plan.mutant,
             checks=plan.checks,
         )
-        built = self.link.ask(wanted, messages.Built | None, journal)
+        built = self.client.ask(wanted, messages.Built | None, journal)
         if built is None:
             self._send_tree(plan.tree, journal)
-            built = self.link.ask(messages.BuildKernel(wanted), messages.Built, journal, BUILD_SECONDS)
+            built = self.client.ask(messages.BuildKernel(wanted), messages.Built, journal, BUILD_SECONDS)
         there: Kernel = built.kernel
         paths = self._fetch("kernels", there.key, there.bzimage.parent, built.files, journal)
         names = ("bzimage", "vmlinux", "system_map", "config", "manifest")
@@ -102,7 +102,7 @@ class RemoteBackend:
 
     def image(self, journal: Journal, swap_mib: int) -> Image:
         """Return the guest's disks, made there; the blank swap disk is made here anew rather than fetched."""
-        made = self.link.ask(messages.BuildImage(self._settings.cc, swap_mib), messages.Disks, journal)
+        made = self.client.ask(messages.BuildImage(self._settings.cc, swap_mib), messages.Disks, journal)
         there: Image = made.image
         blank = (there.swap.name, swap_mib)
         folder = self._fetch("image", there.key, there.root.parent, made.files, journal, blank)
@@ -113,7 +113,7 @@ class RemoteBackend:
 
     def lock(self, kind: str, key: str) -> AbstractContextManager[None]:
         """Keep other processes of this host from making the same thing over there."""
-        return self._cache.lock(f"remote-{kind}", digest(self.link.where, key)[:32])
+        return self._cache.lock(f"remote-{kind}", digest(self.client.where, key)[:32])
 
     def host(self) -> RemoteHost:
         """Return where machines run."""
@@ -126,8 +126,8 @@ class RemoteBackend:
                 found = file_digest(path)
             except OSError as error:
                 raise UsageError(f"{path} cannot be read ({error.strerror})", doing="sending it") from error
-            there = self.link.ask(messages.FindFile(found, path.name), Path | None)
-            self._known[path] = there or self.link.ask(messages.Take(self._send(path), found, path.name), Path)
+            there = self.client.ask(messages.FindFile(found, path.name), Path | None)
+            self._known[path] = there or self.client.ask(messages.Take(self._send(path), found, path.name), Path)
         return self._known[path]
 
     def _way(self, size: int) -> Connection:
@@ -140,23 +140,23 @@ class RemoteBackend:
         return self._aside
 
     def _send(self, path: Path) -> Path:
-        assert self._place is not None
-        sent = self._place.incoming(path.name)
+        assert self._deployment is not None
+        sent = self._deployment.incoming(path.name)
         with path.open("rb") as file:
             self._way(path.stat().st_size).put(file, sent)
         return Path(sent)
 
     def _send_tree(self, tree: Tree, journal: Journal) -> None:
-        if self.link.ask(messages.HasTree(tree.digest), bool):
+        if self.client.ask(messages.HasTree(tree.digest), bool):
             return
-        assert self._place is not None
+        assert self._deployment is not None
         with (
-            journal.stage("send", f"{tree.version} to {self.link.where}"),
+            journal.stage("send", f"{tree.version} to {self.client.where}"),
             packed(tree, self._settings.cache) as tarball,
         ):
-            sent = self._place.incoming("tree.tar.gz")
+            sent = self._deployment.incoming("tree.tar.gz")
             self._way(LARGE).put(tarball, sent)
-            self.link.ask(messages.Unpack(Path(sent), tree.version, tree.digest), seconds=BUILD_SECONDS)
+            self.client.ask(messages.Unpack(Path(sent), tree.version, tree.digest), seconds=BUILD_SECONDS)
 
     def _fetch(
         self,
@@ -171,11 +171,11 @@ class RemoteBackend:
 
         def fill(entry: Path) -> None:
             way = self._way(LARGE)
-            with journal.stage("fetch", f"{kind} {key[:12]} from {self.link.where}"):
+            with journal.stage("fetch", f"{kind} {key[:12]} from {self.client.where}"):
                 for name, wanted in files.items():
                     way.get(str(there / name), entry / name)
                     if file_digest(entry / name) != wanted:
-                        raise RemoteError("it arrived damaged", doing=f"fetching {name} from {self.link.where}")
+                        raise RemoteError("it arrived damaged", doing=f"fetching {name} from {self.client.where}")
             if blank is not None:
                 swap_disk(entry / blank[0], blank[1])
 
@@ -190,27 +190,27 @@ class RemoteHost:
 
     def fit(self, wanted: MachineSpec) -> Fit:
         """Choose accelerator and clock."""
-        found: Fit = self._there.link.ask(messages.FitFor(wanted), Fit)
+        found: Fit = self._there.client.ask(messages.FitFor(wanted), Fit)
         return found
 
     def by_hand(self, parts: Parts, fit: Fit) -> str:
         """Return a command for a shell over there."""
-        command = self._there.link.ask(messages.ByHand(self._parts(parts), fit), str)
-        return f"{command}  # on {self._there.link.where}"
+        command = self._there.client.ask(messages.ByHand(self._parts(parts), fit), str)
+        return f"{command}  # on {self._there.client.where}"
 
     def snapshot(self, parts: Parts, fit: Fit, make: Callable[[], Qemu]) -> str:
         """Return the key of the snapshot; processes of this host that want the same one wait for each other."""
         request = messages.Key(self._parts(parts), fit)
-        found = self._there.link.ask(request, messages.Snapshot)
+        found = self._there.client.ask(request, messages.Snapshot)
         if not found.there:
             with self._there.lock(KIND, found.made_of.key):
-                if not self._there.link.ask(request, messages.Snapshot).there:
+                if not self._there.client.ask(request, messages.Snapshot).there:
                     make().save(found.made_of, Path())
         return str(found.made_of.key)
 
     def start(self, parts: Parts, fit: Fit, snapshot: str = "") -> RemoteQemu:
         """Start a QEMU over there."""
-        return RemoteQemu(self._there.link, self._parts(parts), fit, snapshot)
+        return RemoteQemu(self._there.client, self._parts(parts), fit, snapshot)
 
     def _parts(self, parts: Parts) -> Parts:
         place = self._there.place

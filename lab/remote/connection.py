@@ -15,7 +15,7 @@ import paramiko
 from lab.errors import HostError, LabError, RemoteError
 from lab.remote import hostkeys
 from lab.remote.address import Address, Target, resolve
-from lab.remote.errors import LinkLostError, LoginError, UnreachableError
+from lab.remote.errors import ConnectionLostError, LoginError, UnreachableError
 
 CONNECT_SECONDS = 20.0
 COMMAND_SECONDS = 60.0
@@ -50,7 +50,7 @@ class Connection:
         """Paramiko's half."""
         transport = self._client.get_transport()
         if transport is None or not transport.is_active():
-            raise LinkLostError("the connection is lost", doing=f"speaking to {self.target}")
+            raise ConnectionLostError("the connection is lost", doing=f"speaking to {self.target}")
         return transport
 
     def channel(self, command: str) -> paramiko.Channel:
@@ -120,7 +120,9 @@ class Connection:
             connection.close()
 
     def _lost(self, error: Exception, doing: str) -> LabError:
-        return LinkLostError(f"the connection to {self.target} is lost ({error or type(error).__name__})", doing=doing)
+        return ConnectionLostError(
+            f"the connection to {self.target} is lost ({error or type(error).__name__})", doing=doing
+        )
 
 
 def connect(address: Address, *, accept_new_key: bool = False, folder: Path | None = None) -> Connection:

@@ -17,7 +17,7 @@ import msgspec
 from lab.cache import Cache, digest
 from lab.errors import HostError
 from lab.journal import Journal
-from lab.remote import parcel
+from lab.remote import bundle
 from lab.remote.connection import Connection, Said
 
 SET_UP_SECONDS = 900.0
@@ -41,7 +41,7 @@ touch "labs/$2/.ready"
 """
 
 
-class Place(msgspec.Struct, frozen=True):
+class Deployment(msgspec.Struct, frozen=True):
     """The lab on the other side: its cache, its folder, and its virtual environment."""
 
     cache: str
@@ -60,12 +60,12 @@ class Place(msgspec.Struct, frozen=True):
         return _shell(f"cd {shlex.quote(self.cache)} && {start}")
 
 
-def deploy(connection: Connection, cache: Cache, journal: Journal) -> Place:
+def deploy(connection: Connection, cache: Cache, journal: Journal) -> Deployment:
     """Return the lab on the other side, set up there if it is not yet.
 
     HostError: there is no room, or something is missing that only its owner can install.
     """
-    own = parcel.own()
+    own = bundle.own()
     place, ready = _find(connection, own)
     if ready:
         return place
@@ -82,11 +82,11 @@ def deploy(connection: Connection, cache: Cache, journal: Journal) -> Place:
     return place
 
 
-def _find(connection: Connection, own: parcel.Parcel) -> tuple[Place, bool]:
+def _find(connection: Connection, own: bundle.Bundle) -> tuple[Deployment, bool]:
     said = connection.run(_shell(_FIND, own.digest))
     _check(said, f"looking for the lab on {connection.target}")
     cache, *rest = said.out.splitlines()
-    return Place(cache, f"{cache}/labs/{own.digest}", f"{cache}/venvs/{own.needs}"), rest == ["ready"]
+    return Deployment(cache, f"{cache}/labs/{own.digest}", f"{cache}/venvs/{own.needs}"), rest == ["ready"]
 
 
 def _check(said: Said, doing: str) -> None:

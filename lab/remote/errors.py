@@ -17,5 +17,5 @@ class LoginError(RemoteError):
     """The host does not let us in."""
 
 
-class LinkLostError(RemoteError):
+class ConnectionLostError(RemoteError):
     """The connection was cut; whatever ran on the other side ends by itself."""

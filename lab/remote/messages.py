@@ -21,11 +21,11 @@ from lab.version import KernelVersion
 
 
 class Request(msgspec.Struct, frozen=True, tag=True):
-    """Something that is asked of the keeper."""
+    """Something that is asked of the peer."""
 
 
 class Hello(Request, frozen=True):
-    """Begin; `qemu` and `silence` (seconds) hold from now on. Answer: the keeper's process id."""
+    """Begin; `qemu` and `silence` (seconds) hold from now on. Answer: the peer's process id."""
 
     qemu: str
     silence: float
@@ -147,14 +147,14 @@ class ByHand(Request, frozen=True):
     fit: Fit
 
 
-class Settle(Request, frozen=True):
+class Drain(Request, frozen=True):
     """Send all that a stopped guest has said, then answer whether it left bytes unread. Answer: bool."""
 
     machine: int
 
 
-class OfferLine(Request, frozen=True):
-    """Make a new line for the agent and give QEMU its far end. Answer: None."""
+class RenewAgent(Request, frozen=True):
+    """Make a new socket for the agent's port and give QEMU its other end. Answer: None."""
 
     machine: int
 
@@ -175,7 +175,13 @@ class ReadSwap(Request, frozen=True):
 
 
 class ReadBooks(Request, frozen=True):
-    """Answer: Books, on QEMU and on the keeper."""
+    """Answer: Books, on QEMU and on the peer."""
+
+    machine: int
+
+
+class ReadThreads(Request, frozen=True):
+    """Answer: a line for each of QEMU's threads."""
 
     machine: int
 
@@ -206,11 +212,12 @@ Anything = (
     | Key
     | Start
     | ByHand
-    | Settle
-    | OfferLine
+    | Drain
+    | RenewAgent
     | ReadDump
     | ReadSwap
     | ReadBooks
+    | ReadThreads
     | Save
     | Drop
 )

@@ -1,7 +1,8 @@
-"""A QEMU on the other side, with the near ends of its lines here."""
+"""A QEMU on the other side, as a proxy: what it says comes by the client, and what is said to it goes there."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -11,116 +12,121 @@ from pathlib import Path
 from lab.errors import LabError
 from lab.machine.deadline import Books, books
 from lab.machine.host import Fit
-from lab.machine.qemu import LINES
+from lab.machine.qemu import Hearers
 from lab.machine.snapshots import Provenance
 from lab.machine.spec import Parts
+from lab.machine.stream import Stream
 from lab.remote import messages
-from lab.remote.errors import LinkLostError
-from lab.remote.frames import STATUS, Frame, Kind
-from lab.remote.link import Link
+from lab.remote.client import Client
+from lab.remote.errors import ConnectionLostError
+from lab.remote.packets import STATUS, Kind, Packet
 
 
 class RemoteQemu:
-    """What LocalQemu is, through a link."""
+    """What LocalQemu is, through a client."""
 
-    def __init__(self, link: Link, parts: Parts, fit: Fit, snapshot: str) -> None:
+    def __init__(self, client: Client, parts: Parts, fit: Fit, snapshot: str) -> None:
         """Start it; `parts` are paths of the other side."""
-        self.where = f" on {link.where}"
-        self._link = link
+        self.where = f" on {client.where}"
+        self.agent = self
+        self._client = client
         self._status: int | None = None
         self._dropped = self._closed = False
-        self._gone = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        pairs = {name: socket.socketpair() for name in LINES}
-        self.near = {name: near for name, (near, _) in pairs.items()}
-        self.far = {Kind[name.upper()]: far for name, (_, far) in pairs.items()}
-        self._ways = dict(self.far)  # the same sockets, for what comes; `far` loses those that are closed here
-        self._words, self._said = socket.socketpair()
-        self._words.setblocking(False)
-        self._number = link.attach(self)
+        self._early: list[Packet] = []  # what comes before anybody hears it
+        self._hearers: Hearers | None = None
+        self._ended = asyncio.Event()
+        self.qmp, self._pumped = socket.socketpair()
+        self._pump = Stream(self._pumped.fileno(), lambda data: self._pass(Kind.QMP, data))
+        self._number = client.attach(self)
         try:
-            started = link.ask(messages.Start(self._number, parts, fit, snapshot), messages.Started)
+            started = client.ask(messages.Start(self._number, parts, fit, snapshot), messages.Started)
         except BaseException:
             self._dropped = True  # there is none; one that starts after all ends with the connection
             self.close()
             raise
         self.pid, self.argv, self.disks, self.dump = started.pid, started.argv, started.disks, started.dump
 
-    @property
-    def words(self) -> int:
-        """The descriptor of what it prints."""
-        return self._words.fileno()
-
-    @property
-    def gone(self) -> int:
-        """The descriptor that tells of its end."""
-        return self._gone
-
-    def take(self, frame: Frame) -> None:
-        """Take what comes from its lines; for the link."""
-        if frame.kind is Kind.ENDED:
-            (self._status,) = STATUS.unpack(frame.payload)
-            os.eventfd_write(self._gone, 1)
-            return
-        way = self._said if frame.kind is Kind.WORDS else self._ways[frame.kind]
-        with contextlib.suppress(OSError):  # nobody listens any more
-            way.sendall(frame.payload)
-
-    def lose(self) -> None:
-        """Tell of the end, which nobody knows more of; for the link."""
-        for end in self._ways.values():
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_WR)
-        if not self._closed:
-            os.eventfd_write(self._gone, 1)
-
-    def reap(self) -> int | None:
-        """Return its exit status."""
+    async def serve(self, hearers: Hearers) -> int | None:
+        """Give what comes until it has ended."""
+        self._hearers = hearers
+        early, self._early = self._early, []
+        for packet in early:
+            self.take(packet)
+        async with asyncio.TaskGroup() as tasks:
+            pumping = tasks.create_task(self._pump.serve())
+            await self._ended.wait()
+            pumping.cancel()
         return self._status
 
+    def take(self, packet: Packet) -> None:
+        """Take what comes from it; for the client."""
+        if self._hearers is None:
+            self._early.append(packet)
+        elif packet.kind is Kind.ENDED:
+            (self._status,) = STATUS.unpack(packet.payload)
+            self._ended.set()
+        elif packet.kind is Kind.QMP:
+            self._pump.send(packet.payload)
+        elif (name := packet.kind.name.lower()) in self._hearers:
+            self._hearers[name](packet.payload)
+
+    def lose(self) -> None:
+        """Take it that nothing comes any more; for the client."""
+        self._ended.set()
+
+    def send(self, data: bytes) -> int:
+        """Send all of this to the agent."""
+        self._pass(Kind.AGENT, data)
+        return len(data)
+
+    def fileno(self) -> int:
+        """Return no descriptor: all fits always."""
+        return -1
+
+    def _pass(self, kind: Kind, data: bytes) -> None:
+        self._client.send(Packet(kind, self._number, data))
+
     def books(self) -> Books:
-        """Return the books on QEMU and its keeper, and on this process."""
-        there = self._link.ask(messages.ReadBooks(self._number), Books)
+        """Return the books on QEMU and its peer, and on this process."""
+        there = self._client.ask(messages.ReadBooks(self._number), Books)
         return {f"{thread} there": times for thread, times in there.items()} | books(os.getpid())
 
     def threads(self) -> list[str]:
-        """Return none: nobody asks the keeper for them."""
+        """Return a line for each of its threads; none if there is nobody to ask."""
+        with contextlib.suppress(LabError):
+            return list(self._client.ask(messages.ReadThreads(self._number), list[str]))
         return []
 
     def lost(self) -> LabError | None:
         """Return why the connection is lost, unless the end was told of before."""
-        return self._link.lost if self._status is None else None
+        return self._client.lost if self._status is None else None
 
-    def settle(self) -> bool:
-        """Bring all that it has said to the near ends."""
-        return bool(self._link.ask(messages.Settle(self._number), bool))
+    def drain(self) -> bool:
+        """Let all be heard that it has said."""
+        return bool(self._client.ask(messages.Drain(self._number), bool))
 
-    def offer_agent_line(self) -> socket.socket:
-        """Make a new line here and on the other side."""
-        self._link.ask(messages.OfferLine(self._number))
-        near, far = socket.socketpair()
-        with self._link.lock:
-            self._ways[Kind.AGENT].close()
-            self.far[Kind.AGENT] = self._ways[Kind.AGENT] = far
-        return near
+    def renew_agent(self) -> None:
+        """Have a new socket on the other side; what goes over before this goes to the old one."""
+        self._client.ask(messages.RenewAgent(self._number))
 
     def read_dump(self, size: int) -> bytes:
         """Return the first bytes of the file for pmemsave."""
-        return zlib.decompress(self._link.ask(messages.ReadDump(self._number, size), bytes))
+        return zlib.decompress(self._client.ask(messages.ReadDump(self._number, size), bytes))
 
     def read_swap(self, offset: int, size: int) -> bytes:
         """Return what is on the swap disk."""
-        return bytes(self._link.ask(messages.ReadSwap(self._number, offset, size), bytes))
+        return bytes(self._client.ask(messages.ReadSwap(self._number, offset, size), bytes))
 
-    def save(self, made_of: Provenance, entry: Path) -> None:  # noqa: ARG002 - the keeper knows where
+    def save(self, made_of: Provenance, entry: Path) -> None:  # noqa: ARG002 - the peer knows where
         """Keep its disks in the other side's cache."""
-        self._link.ask(messages.Save(self._number, made_of))
+        self._client.ask(messages.Save(self._number, made_of))
 
     def kill(self) -> None:
-        """Kill it, and let its disks go. RemoteError: its keeper does not answer; LabError: the keeper's own."""
+        """Kill it, and let its disks go. RemoteError: its peer does not answer; LabError: the peer's own."""
         if not self._dropped:
             self._dropped = True
-            with contextlib.suppress(LinkLostError):
-                self._link.ask(messages.Drop(self._number))
+            with contextlib.suppress(ConnectionLostError):
+                self._client.ask(messages.Drop(self._number))
 
     def close(self) -> None:
         """Let everything go."""
@@ -129,8 +135,7 @@ class RemoteQemu:
         try:
             self.kill()
         finally:
-            self._link.detach(self._number)
+            self._client.detach(self._number)
             self._closed = True
-            for end in (*self.near.values(), *self._ways.values(), self._words, self._said):
-                end.close()
-            os.close(self._gone)
+            self.qmp.close()
+            self._pumped.close()

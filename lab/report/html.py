@@ -22,7 +22,7 @@ from lab.report import drawing
 from lab.report.canvas import Picture, lasting
 from lab.report.grid import MANY_NAMES, Grid, shown
 from lab.report.journals import load
-from lab.report.lines import TELLS
+from lab.report.plain import TELLS
 from lab.report.scenarios import Scenario
 from lab.report.timeline import Panel, Sample
 from lab.report.view import Run, view

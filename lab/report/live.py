@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lab.journal import Journal
-from lab.report.lines import TELLS, tell
+from lab.report.plain import TELLS, tell
 
 _BAR = 40
 

@@ -16,10 +16,10 @@ from typing import TypeVar
 from lab.errors import AgentError, MachineError
 from lab.machine import protocol
 from lab.machine.agent import Agent
-from lab.machine.line import Pending, RefusedError
 from lab.machine.machine import Machine
 from lab.machine.pattern import PAGE_SIZE
 from lab.machine.protocol import Op
+from lab.machine.rpc import Pending, RefusedError
 from lab.scenario.kvmd import Attachment, Kvmd, KvmdStats
 
 T = TypeVar("T")
@@ -64,7 +64,7 @@ def rush(machine: Machine, owners: Sequence[Attachment], rounds: int, seed: int)
         worker = owner.kvmd.worker
         at_gate.append(worker.submit(Op.WRITE_FILE, protocol.PAIR.pack(0, 0) + GATE.encode() + b"\0"))
         begun.append(worker.kvmd_rounds(rounds, PAGE_SIZE, seed + number, regions=REGIONS, handle=owner.handle))
-    end = machine.agent.line.deadline(GATE_SECONDS)
+    end = machine.agent.rpc.deadline(GATE_SECONDS)
     while not all(pending.done for pending in at_gate):
         if end.passed():
             waiting = sum(not pending.done for pending in at_gate)
@@ -82,7 +82,7 @@ def idle(agent: Agent, seconds: float, since: int | None = None) -> None:
     A machine that skips idle time has it pass many times faster than the host's.
     """
     begin = agent.time().ticks if since is None else since
-    end = agent.line.deadline(IDLE_SECONDS)
+    end = agent.rpc.deadline(IDLE_SECONDS)
     pause = threading.Event()
     while (agent.time().ticks - begin) & 0xFFFFFFFF < seconds * TICKS:
         pause.wait(_LOOK_AGAIN_SECONDS)

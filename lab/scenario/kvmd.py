@@ -18,7 +18,7 @@ from typing import Self
 import msgspec
 
 from lab.machine.agent import MEMORY_SECONDS, PatternCheck, Worker
-from lab.machine.line import RefusedError
+from lab.machine.rpc import RefusedError
 
 DEDICATED = 1
 LOOK, CHANGE = 0, 1

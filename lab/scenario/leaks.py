@@ -6,8 +6,8 @@ from lab.errors import GuestFault
 from lab.journal import Journal
 from lab.machine import frames, protocol
 from lab.machine.agent import Agent
-from lab.machine.line import RefusedError
 from lab.machine.machine import Machine
+from lab.machine.rpc import RefusedError
 from lab.scenario.acts import idle
 
 KMEMLEAK = "/debug/kmemleak"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lab.machine.introspection import Introspection, introspect
-from lab.machine.line import RefusedError
 from lab.machine.machine import Machine
 from lab.machine.pattern import PAGE_SIZE
+from lab.machine.rpc import RefusedError
 from lab.scenario.kvmd import VERIFY, Attachment, Region
 
 TURNS = 16

@@ -6,9 +6,9 @@ mm/page_alloc.c, zone_highsize), a MiB of a guest of 28 MiB. So what is free in 
 
 from __future__ import annotations
 
-from lab.machine.line import RefusedError
 from lab.machine.machine import Machine
 from lab.machine.pattern import PAGE_SIZE
+from lab.machine.rpc import RefusedError
 from lab.scenario.acts import idle
 
 RCU_SECONDS = 0.3  # of the guest's

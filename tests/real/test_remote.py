@@ -13,10 +13,10 @@ import pytest
 
 from lab.source import Tree
 from tests.guest.remote.conftest import client, server  # noqa: F401 - the same server
-from tests.guest.remote.server import Server, kill
+from tests.guest.remote.sshd import Sshd, kill
 
 
-def start(tree: Tree, other: Server, *words: str) -> subprocess.Popen[str]:
+def start(tree: Tree, other: Sshd, *words: str) -> subprocess.Popen[str]:
     argv = [sys.executable, "-m", "lab", *words, f"--tree={tree.path}", f"--host={other.address}", "--json"]
     return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -30,7 +30,7 @@ def _caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_connection_cut_in_the_middle_of_a_build_leaves_no_compiler(
     real_tree: Tree,
-    client: Server,  # noqa: F811
+    client: Sshd,  # noqa: F811
 ) -> None:
     before = client.user.files()
     pause = threading.Event()
@@ -48,7 +48,7 @@ def test_connection_cut_in_the_middle_of_a_build_leaves_no_compiler(
 
 def test_kernel_is_built_and_every_scenario_passes_on_another_host(
     real_tree: Tree,
-    client: Server,  # noqa: F811
+    client: Sshd,  # noqa: F811
 ) -> None:
     """The tree goes over, the kernel comes back."""
     before = client.user.files()

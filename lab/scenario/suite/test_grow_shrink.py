@@ -7,8 +7,8 @@ import random
 
 import pytest
 
-from lab.machine.line import RefusedError
 from lab.machine.machine import Machine
+from lab.machine.rpc import RefusedError
 from lab.scenario.kvmd import Kvmd
 from lab.scenario.pressure import apply_pressure, apply_pressure_until, in_frames, spare_slots
 from lab.scenario.room import free_bytes

@@ -8,9 +8,9 @@ from collections import Counter
 import pytest
 
 from lab.machine.faults import failing
-from lab.machine.line import RefusedError
 from lab.machine.machine import Machine
 from lab.machine.pattern import PAGE_SIZE
+from lab.machine.rpc import RefusedError
 from lab.scenario.kvmd import Kvmd
 from lab.scenario.pressure import apply_pressure, page_verdicts
 

@@ -11,9 +11,9 @@ import pytest
 from lab import build
 from lab.machine import protocol
 from lab.machine.agent import MEMORY_SECONDS, Worker
-from lab.machine.line import RefusedError
 from lab.machine.machine import Machine
 from lab.machine.protocol import Op
+from lab.machine.rpc import RefusedError
 from lab.machine.spec import MachineSpec
 from lab.resources import folder
 from lab.scenario.kvmd import DEDICATED, Kvmd
@@ -62,7 +62,7 @@ def loader(machine: Machine, module: bytes) -> Worker:
 
 def _threads_left(worker: Worker) -> list[str]:
     """What is there of kvmd's threads, as soon as process 1 has taken note of the last one's end."""
-    end = worker.line.deadline(10.0)
+    end = worker.rpc.deadline(10.0)
     while (threads := Kvmd(worker).threads()) and not end.passed():
         pass
     return threads

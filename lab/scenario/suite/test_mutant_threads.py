@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from lab.machine.line import RefusedError
 from lab.machine.machine import Machine
 from lab.machine.pattern import PAGE_SIZE
+from lab.machine.rpc import RefusedError
 from lab.scenario.acts import left_over
 from lab.scenario.kvmd import DEDICATED, Kvmd
 from lab.scenario.pressure import apply_pressure

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from lab.machine.line import RefusedError
+from lab.machine.rpc import RefusedError
 from lab.scenario.kvmd import DEDICATED, Attachment, Kvmd
 
 PAGE = 4096

@@ -7,9 +7,9 @@ from functools import partial
 
 import pytest
 
-from lab.machine.line import RefusedError
 from lab.machine.machine import Machine
 from lab.machine.pattern import PAGE_SIZE
+from lab.machine.rpc import RefusedError
 from lab.scenario import kvmd as calls
 from lab.scenario.acts import ONE_THREAD, left_over, refusal, together, workers
 from lab.scenario.kvmd import DEDICATED, Kvmd, Region

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lab.machine.line import RefusedError
 from lab.machine.machine import Machine
+from lab.machine.rpc import RefusedError
 from lab.scenario.kvmd import Kvmd
 from lab.scenario.pressure import apply_pressure, fill_until_refused
 

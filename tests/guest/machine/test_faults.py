@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from lab.errors import AgentError, BootError, GuestFault, HostError, MachineError, SubjectError
-from lab.machine.line import RefusedError
 from lab.machine.machine import Machine, Setup
 from lab.machine.oops import ConsoleFault
 from lab.machine.protocol import Op
+from lab.machine.rpc import RefusedError
 
 # with a cold boot, the boot's own ping is request 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import select
@@ -18,10 +19,11 @@ import pytest
 
 from lab.errors import MachineError
 from lab.machine import qemu
-from lab.machine.line import Line
+from lab.machine.loop import loop
 from lab.machine.machine import Machine, Setup
 from lab.machine.protocol import Op
 from lab.machine.qemu import LocalQemu
+from lab.machine.spec import MachineState
 from tests.runs import children, released
 
 SECONDS = 20.0
@@ -146,24 +148,22 @@ def test_qemu_killed_in_the_middle_of_a_request_is_told_at_once(setup: Callable[
             pending.result(deadline=600)
 
 
-def test_nothing_asks_for_the_lines_of_a_qemu_that_is_gone(
-    setup: Callable[..., Setup], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[int] = []
-    receive = Line.receive
+def tasks() -> set[asyncio.Task[object]]:
+    """What runs in the loop, but for the question."""
+    own = ("work", "wait_for")
+    return {task for task in loop().call(asyncio.all_tasks) if getattr(task.get_coro(), "__name__", "") not in own}
 
-    def counted(line: Line) -> bool:
-        asked.append(1)
-        return receive(line)
 
-    monkeypatch.setattr(Line, "receive", counted)
+def test_machine_that_ends_ends_its_tasks(setup: Callable[..., Setup]) -> None:
+    """Or the loop would look at a line without another end again and again: a core would burn."""
+    before = tasks()
     with Machine.restored(**setup()) as machine:
+        assert tasks() - before
         os.kill(machine.pid, signal.SIGKILL)
         with pytest.raises(MachineError, match="QEMU was killed by SIGKILL"):
             machine.qmp("query-status")
-        asked.clear()
-        threading.Event().wait(0.2)
-        assert len(asked) <= 1  # the end itself
+        assert machine.state is MachineState.DEAD
+        assert tasks() <= before
 
 
 def test_qemu_killed_is_told_by_the_next_qmp_command(setup: Callable[..., Setup]) -> None:

@@ -94,11 +94,11 @@ def test_half_a_reply_of_the_time_before_does_not_hold_up_the_next_one(setup: Ca
         machine.agent.ping()
         machine.agent.submit(Op.PING, b"x" * 440)
         for _ in range(1000):  # rounds through QEMU, until the half reply is there
-            if machine.agent.line._decoder.pending > 150:
+            if machine.agent.rpc._decoder.pending > 150:
                 break
             machine.qmp("query-status")
         machine.restore()
-        assert (machine.agent.line._decoder.pending, machine.agent.line.damaged) == (0, 0)
+        assert (machine.agent.rpc._decoder.pending, machine.agent.rpc.damaged) == (0, 0)
 
 
 def test_requests_that_the_guest_never_read_do_not_reach_the_restored_one(setup: Callable[..., Setup]) -> None:

@@ -12,6 +12,7 @@ from lab.machine.console import Console
 from lab.machine.machine import Machine, Setup
 from lab.machine.qemu import LocalQemu
 from lab.machine.session import Session
+from lab.machine.spec import MachineState
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def test_full_disk_is_told_where_the_guest_is_well(full: Callable[..., Setup]) -
         Machine.boot(**full())
 
 
-def test_callback_that_fails_is_told(setup: Callable[..., Setup], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reader_that_fails_is_told(setup: Callable[..., Setup], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Console, "feed", stumble)
     with pytest.raises(InfraError, match="the lab stumbled") as caught:
         Machine.boot(**setup())
@@ -54,6 +55,8 @@ def test_event_whose_reader_fails_is_told(setup: Callable[..., Setup], monkeypat
         machine.stop()  # of which QEMU tells before it answers
         with pytest.raises(InfraError, match="the lab stumbled"):
             machine.check()
+        assert machine._live("test")._gone.wait(20.0)  # nobody reads from it
+        assert machine.state is MachineState.DEAD
 
 
 def test_all_is_let_go_of_a_qemu_that_cannot_be_killed(
@@ -71,7 +74,7 @@ def test_all_is_let_go_of_a_qemu_that_cannot_be_killed(
     try:
         with pytest.raises(HostError, match="not permitted"):
             machine.close()
-        assert [end.fileno() for end in qemu.near.values()] == [-1] * len(qemu.near)
+        assert [end.fileno() for end in qemu._sockets.values()] == [-1] * len(qemu._sockets)
     finally:
         process.kill()
         process.wait()

@@ -1,4 +1,4 @@
-"""However a connection, a keeper or the near side ends: no QEMU is left on the other side, and no file."""
+"""However a connection, a peer or the lab here ends: no QEMU is left on the other side, and no file."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from lab.machine.host import Host
 from lab.machine.machine import Machine, Setup
 from lab.machine.protocol import Op
 from lab.remote.backend import RemoteBackend
-from lab.remote.errors import LinkLostError
+from lab.remote.errors import ConnectionLostError
 from lab.remote.messages import Hello
 from lab.settings import Settings
 from tests.guest.remote.conftest import SILENCE
 from tests.guest.remote.relay import Relay, SlowRelay
-from tests.guest.remote.server import SECONDS, Server, kill
+from tests.guest.remote.sshd import SECONDS, Sshd, kill
 
 NEVER = 30.0
 
@@ -52,25 +52,25 @@ def host(own: RemoteBackend) -> Host:
     return own.host()
 
 
-def test_cut_connection_is_told_from_the_waiting_request(setup: Callable[..., Setup], client: Server) -> None:
+def test_cut_connection_is_told_from_the_waiting_request(setup: Callable[..., Setup], client: Sshd) -> None:
     with Machine.boot(**setup("mute:2")) as machine:
         pending = machine.agent.submit(Op.PING)
         kill(client.connections())
-        with pytest.raises(LinkLostError, match=r"was cut|is lost") as caught:
+        with pytest.raises(ConnectionLostError, match=r"was cut|is lost") as caught:
             pending.result(NEVER)
     assert isinstance(caught.value, InfraError)
 
 
-def test_cut_connection_is_told_by_every_later_call(setup: Callable[..., Setup], client: Server) -> None:
+def test_cut_connection_is_told_by_every_later_call(setup: Callable[..., Setup], client: Sshd) -> None:
     with Machine.restored(**setup()) as machine:
         kill(client.connections())
         for call in (lambda: machine.qmp("query-status"), machine.agent.ping, machine.restore):
-            with pytest.raises(LinkLostError):
+            with pytest.raises(ConnectionLostError):
                 call()
 
 
 def test_wire_that_brings_nothing_any_more_is_noticed_on_both_sides(
-    setup: Callable[..., Setup], client: Server, settings: Settings
+    setup: Callable[..., Setup], client: Sshd, settings: Settings
 ) -> None:
     with Relay(client.port) as relay:
         client.know(client.host_key, relay.port)
@@ -81,13 +81,13 @@ def test_wire_that_brings_nothing_any_more_is_noticed_on_both_sides(
         with Machine.boot(**how) as machine:
             pending = machine.agent.submit(Op.PING)
             relay.freeze()
-            with pytest.raises(LinkLostError, match=f"has said nothing for {SILENCE:g} s"):
+            with pytest.raises(ConnectionLostError, match=f"has said nothing for {SILENCE:g} s"):
                 pending.result(NEVER)
             assert client.settled() == []
         there.close()
 
 
-def test_large_file_on_a_slow_line_is_not_taken_for_silence(client: Server, settings: Settings, tmp_path: Path) -> None:
+def test_large_file_on_a_slow_line_is_not_taken_for_silence(client: Sshd, settings: Settings, tmp_path: Path) -> None:
     """Sending it takes longer than either side waits for a word; the words go beside it."""
     large = tmp_path / "large"
     large.write_bytes(os.urandom(6 << 20))
@@ -95,47 +95,47 @@ def test_large_file_on_a_slow_line_is_not_taken_for_silence(client: Server, sett
         client.know(client.host_key, relay.port)
         through = msgspec.structs.replace(settings, host=client.address.replace(str(client.port), str(relay.port)))
         with closing(RemoteBackend(through, Journal(), 1.0)) as there:
-            keeper = there.link.pid
+            peer = there.client.pid
             place = there.place(large)
-            assert there.link.lost is None
-            assert there.link.ask(Hello("qemu-system-i386", 1.0), int) == keeper
+            assert there.client.lost is None
+            assert there.client.ask(Hello("qemu-system-i386", 1.0), int) == peer
             assert place.stat().st_size == large.stat().st_size
         assert relay.connections == 2
     assert client.settled() == []
     shutil.rmtree(place.parent)
 
 
-def test_killed_keeper_takes_its_qemu_with_it(setup: Callable[..., Setup], own: RemoteBackend, client: Server) -> None:
+def test_killed_peer_takes_its_qemu_with_it(setup: Callable[..., Setup], own: RemoteBackend, client: Sshd) -> None:
     with Machine.boot(**setup("mute:2")) as machine:
         qemu = os.pidfd_open(machine.pid)
         pending = machine.agent.submit(Op.PING)
-        os.kill(own.link.pid, signal.SIGKILL)
-        with pytest.raises(LinkLostError):
+        os.kill(own.client.pid, signal.SIGKILL)
+        with pytest.raises(ConnectionLostError):
             pending.result(NEVER)
         assert client.settled() == []
         os.close(qemu)
 
 
-@pytest.mark.parametrize("guard_too", [False, True], ids=["alone", "guard_dead"])
-def test_stopped_keeper_leaves_no_qemu(
-    setup: Callable[..., Setup], own: RemoteBackend, client: Server, *, guard_too: bool
+@pytest.mark.parametrize("watchdog_too", [False, True], ids=["alone", "watchdog_dead"])
+def test_stopped_peer_leaves_no_qemu(
+    setup: Callable[..., Setup], own: RemoteBackend, client: Sshd, *, watchdog_too: bool
 ) -> None:
     with Machine.boot(**setup("mute:2")) as machine:
         pending = machine.agent.submit(Op.PING)
-        os.kill(own.link.pid, signal.SIGSTOP)
-        if guard_too:
-            os.kill(guard(own.link.pid), signal.SIGKILL)
-        with pytest.raises(LinkLostError):
+        os.kill(own.client.pid, signal.SIGSTOP)
+        if watchdog_too:
+            os.kill(watchdog(own.client.pid), signal.SIGKILL)
+        with pytest.raises(ConnectionLostError):
             pending.result(NEVER)
         assert client.settled(10.0) == []
 
 
-def guard(keeper: int) -> int:
-    """The number of a keeper's parent."""
-    return int(Path(f"/proc/{keeper}/stat").read_text().rpartition(")")[2].split()[1])
+def watchdog(peer: int) -> int:
+    """The number of a peer's parent."""
+    return int(Path(f"/proc/{peer}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-def test_killed_qemu_is_told_as_what_it_is(setup: Callable[..., Setup], client: Server) -> None:
+def test_killed_qemu_is_told_as_what_it_is(setup: Callable[..., Setup], client: Sshd) -> None:
     with Machine.boot(**setup("mute:2")) as machine:
         pending = machine.agent.submit(Op.PING)
         os.kill(machine.pid, signal.SIGKILL)
@@ -146,7 +146,7 @@ def test_killed_qemu_is_told_as_what_it_is(setup: Callable[..., Setup], client: 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
 def test_lab_that_is_signalled_here_leaves_nothing_there(
-    toy_kernel: Path, disk: Path, tmp_path: Path, client: Server, number: signal.Signals
+    toy_kernel: Path, disk: Path, tmp_path: Path, client: Sshd, number: signal.Signals
 ) -> None:
     before = client.user.files()
     words = [sys.executable, "-c", textwrap.dedent(PROGRAM), str(toy_kernel), str(disk), str(tmp_path / "cache")]
@@ -180,7 +180,7 @@ def listening() -> set[str]:
 
 
 @contextmanager
-def small_cache(server: Server) -> Iterator[Path]:
+def small_cache(server: Sshd) -> Iterator[Path]:
     """Let the other side's cache be on a file system of 3 MiB, with the lab in it."""
     cache = server.user.cache
     aside = cache.with_name("aside")
@@ -204,7 +204,7 @@ def small_cache(server: Server) -> Iterator[Path]:
 
 
 def test_full_disk_there_is_a_host_error(
-    setup: Callable[..., Setup], client: Server, settings: Settings, tmp_path: Path
+    setup: Callable[..., Setup], client: Sshd, settings: Settings, tmp_path: Path
 ) -> None:
     with small_cache(client) as cache, closing(RemoteBackend(settings, Journal())) as there:
         how = setup()

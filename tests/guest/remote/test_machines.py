@@ -16,7 +16,7 @@ from lab.settings import Settings
 from tests.guest.machine.test_faults import *  # noqa: F403
 from tests.guest.machine.test_restore import *  # noqa: F403
 from tests.guest.machine.test_states import *  # noqa: F403
-from tests.guest.remote.server import Server
+from tests.guest.remote.sshd import Sshd
 
 pytestmark = pytest.mark.usefixtures("client")
 
@@ -31,7 +31,7 @@ def test_kernel_that_is_none_is_a_usage_error(setup: Callable[..., Setup], tmp_p
         Machine.boot(**how)
 
 
-def test_books_are_those_of_qemu_and_its_keeper_there_and_of_this_process(setup: Callable[..., Setup]) -> None:
+def test_books_are_those_of_qemu_and_its_peer_there_and_of_this_process(setup: Callable[..., Setup]) -> None:
     with Machine.restored(**setup()) as machine:
         threads = set(machine._live("reading its books")._qemu.books())
         assert {f"{one.name} there" for one in Path(f"/proc/{machine.pid}/task").iterdir()} < threads
@@ -39,7 +39,7 @@ def test_books_are_those_of_qemu_and_its_keeper_there_and_of_this_process(setup:
 
 
 def test_qemu_that_is_missing_there_is_a_host_error_that_says_where(
-    setup: Callable[..., Setup], settings: Settings, client: Server
+    setup: Callable[..., Setup], settings: Settings, client: Sshd
 ) -> None:
     there = RemoteBackend(msgspec.structs.replace(settings, qemu="qemu-system-none"), Journal())
     how = setup()

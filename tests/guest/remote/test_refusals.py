@@ -16,19 +16,19 @@ from lab.remote.address import parse
 from lab.remote.backend import RemoteBackend
 from lab.remote.connection import Connection, connect
 from lab.remote.errors import HostKeyError, LoginError, UnreachableError
-from lab.report.lines import line_of
+from lab.report.plain import line_of
 from lab.settings import Settings
-from tests.guest.remote.server import Server, key
+from tests.guest.remote.sshd import Sshd, key
 
 SECONDS = 20.0
 
 
 @pytest.fixture
-def server(client: Server) -> Server:
+def server(client: Sshd) -> Sshd:
     return client
 
 
-def reach(server: Server, *, accept: bool = False) -> Connection:
+def reach(server: Sshd, *, accept: bool = False) -> Connection:
     return connect(parse(server.address), accept_new_key=accept)
 
 
@@ -37,18 +37,18 @@ def whoami(connection: Connection) -> str:
         return connection.run("id -un").out.strip()
 
 
-def test_known_key_and_a_key_file_let_us_in(server: Server) -> None:
+def test_known_key_and_a_key_file_let_us_in(server: Sshd) -> None:
     assert whoami(reach(server)) == server.user.name
 
 
-def test_unknown_key_is_refused_and_not_stored(server: Server) -> None:
+def test_unknown_key_is_refused_and_not_stored(server: Sshd) -> None:
     server.known_hosts.write_text("")
     with pytest.raises(HostKeyError, match="its key is not known"):
         reach(server)
     assert server.known_hosts.read_text() == ""
 
 
-def test_unknown_key_is_stored_when_new_ones_are_accepted(server: Server) -> None:
+def test_unknown_key_is_stored_when_new_ones_are_accepted(server: Sshd) -> None:
     server.known_hosts.write_text("")
     assert whoami(reach(server, accept=True)) == server.user.name
     kind, text, *_ = Path(f"{server.host_key}.pub").read_text().split()
@@ -57,7 +57,7 @@ def test_unknown_key_is_stored_when_new_ones_are_accepted(server: Server) -> Non
 
 
 @pytest.mark.parametrize("accept", [False, True], ids=["strict", "accepting"])
-def test_changed_key_is_refused_whatever_was_asked_for(server: Server, tmp_path: Path, accept: bool) -> None:
+def test_changed_key_is_refused_whatever_was_asked_for(server: Sshd, tmp_path: Path, accept: bool) -> None:
     server.know(key(tmp_path / "other"))
     before = server.known_hosts.read_text()
     with pytest.raises(HostKeyError, match="somebody may be in between"):
@@ -65,7 +65,7 @@ def test_changed_key_is_refused_whatever_was_asked_for(server: Server, tmp_path:
     assert server.known_hosts.read_text() == before
 
 
-def test_revoked_key_is_refused_before_anybody_logs_in(server: Server) -> None:
+def test_revoked_key_is_refused_before_anybody_logs_in(server: Sshd) -> None:
     kind, text, *_ = Path(f"{server.host_key}.pub").read_text().split()
     with server.known_hosts.open("a") as file:
         file.write(f"@revoked * {kind} {text}\n")
@@ -75,7 +75,7 @@ def test_revoked_key_is_refused_before_anybody_logs_in(server: Server) -> None:
     assert server.log.read_text().count("Accepted") == before
 
 
-def test_key_that_the_server_does_not_know_is_a_login_error(server: Server) -> None:
+def test_key_that_the_server_does_not_know_is_a_login_error(server: Sshd) -> None:
     known = server.authorized.read_text()
     server.authorized.write_text("")
     try:
@@ -96,12 +96,12 @@ def hidden(path: Path) -> Iterator[Path]:
         aside.rename(path)
 
 
-def test_without_any_key_it_is_a_login_error(server: Server) -> None:
+def test_without_any_key_it_is_a_login_error(server: Sshd) -> None:
     with hidden(server.client_key), pytest.raises(LoginError, match="does not let"):
         reach(server)
 
 
-def test_key_file_of_the_config_lets_us_in(server: Server) -> None:
+def test_key_file_of_the_config_lets_us_in(server: Sshd) -> None:
     config = server.folder / "config"
     with hidden(server.client_key) as aside:
         config.write_text(f"Host 127.0.0.1\n  IdentityFile {aside}\n  IdentitiesOnly yes\n")
@@ -111,7 +111,7 @@ def test_key_file_of_the_config_lets_us_in(server: Server) -> None:
             config.unlink()
 
 
-def test_key_of_the_agent_lets_us_in(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_key_of_the_agent_lets_us_in(server: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     end = tmp_path / "agent"
     monkeypatch.setenv("SSH_AUTH_SOCK", str(end))
     with subprocess.Popen(["ssh-agent", "-D", "-a", str(end)], stdout=subprocess.PIPE) as agent:
@@ -125,7 +125,7 @@ def test_key_of_the_agent_lets_us_in(server: Server, tmp_path: Path, monkeypatch
             agent.terminate()
 
 
-def test_alias_and_hosts_on_the_way_are_taken_from_the_config(server: Server) -> None:
+def test_alias_and_hosts_on_the_way_are_taken_from_the_config(server: Sshd) -> None:
     config = server.folder / "config"
     config.write_text(
         f"Host near far\n  HostName 127.0.0.1\n  Port {server.port}\n  User {server.user.name}\n"
@@ -140,7 +140,7 @@ def test_alias_and_hosts_on_the_way_are_taken_from_the_config(server: Server) ->
 
 
 def test_without_a_client_what_was_not_followed_is_told(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = server.folder / "config"
     config.write_text("Include nothing\n")
@@ -150,21 +150,21 @@ def test_without_a_client_what_was_not_followed_is_told(
     journal.listen(lambda event: told.append(line_of(event)))
     there = RemoteBackend(Settings(cache=tmp_path / "cache", runs=tmp_path / "runs", host=server.address), journal)
     try:
-        assert there.link.pid
+        assert there.client.pid
     finally:
         there.close()
         config.unlink()
     assert told[0] == f"note       not followed in {config}: Include nothing (there is no ssh to ask)"
 
 
-def test_closed_port_is_an_unreachable_host(server: Server) -> None:
+def test_closed_port_is_an_unreachable_host(server: Sshd) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         with pytest.raises(UnreachableError, match="refused"):
             connect(parse(f"ssh://{server.user.name}@127.0.0.1:{closed.getsockname()[1]}"))
 
 
-def test_somebody_who_does_not_speak_ssh_is_an_unreachable_host(server: Server) -> None:
+def test_somebody_who_does_not_speak_ssh_is_an_unreachable_host(server: Sshd) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
 
         def serve() -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from lab.source import packaged
 from tests.guest.remote.conftest import copy_to
-from tests.guest.remote.server import Server
+from tests.guest.remote.sshd import Sshd
 
 # What has most to do with the host: the disk's faults, the guest's memory and its swap disk read from outside, new
 # processes after a restore, several machines.
@@ -36,7 +36,7 @@ def lab(*words: str, **environment: str) -> Any:
     return json.loads(done.stdout)
 
 
-def test_scenarios_pass_on_another_host(kernel: Path, client: Server, tmp_path: Path) -> None:
+def test_scenarios_pass_on_another_host(kernel: Path, client: Sshd, tmp_path: Path) -> None:
     copy_to(client, kernel, "kernels")
     before = client.user.files()
     where = {"KVMD_LAB_RUNS": str(tmp_path), "KVMD_LAB_CACHE": str(kernel.parents[1])}

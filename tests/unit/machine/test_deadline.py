@@ -19,7 +19,7 @@ from lab.machine import session
 from lab.machine.deadline import LONGEST, LOOK_SECONDS, Books, Deadline, books, threads
 from lab.machine.protocol import Op
 from lab.machine.watch import Watch
-from tests.unit.machine.test_line import Peer
+from tests.unit.machine.test_rpc import Peer
 
 
 class Host:
@@ -199,7 +199,7 @@ def test_timeout_of_a_request_tells_both_times() -> None:
         begin = time.monotonic()
         peer.watch._read = lambda: {"cpu": (0, int(min(time.monotonic() - begin, 1.0) * 1e9), False)}
         with pytest.raises(AgentError, match=r"no reply within [\d.]+ s of its own \([\d.]+ s on the host"):
-            peer.line.request(Op.PING, deadline=0.5)
+            peer.rpc.request(Op.PING, deadline=0.5)
     finally:
         peer.close()
 

@@ -112,13 +112,9 @@ def test_forgotten_verdict_is_not_raised() -> None:
         (KeyError("nothing of the kind"), InfraError, "KeyError: 'nothing of the kind'"),
     ],
 )
-def test_what_a_callback_raises_becomes_the_verdict(raised: Exception, kind: type[LabError], told: str) -> None:
-    def call(number: int) -> None:
-        assert number == 5
-        raise raised
-
+def test_what_goes_wrong_in_the_lab_becomes_the_verdict(raised: Exception, kind: type[LabError], told: str) -> None:
     watch = Watch()
-    watch.guarded(call)(5)
+    watch.stumble(raised)
     with pytest.raises(kind) as caught:
         watch.wait(never, 60.0)
     assert told in str(caught.value)

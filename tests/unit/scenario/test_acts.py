@@ -9,7 +9,7 @@ import pytest
 
 from lab.errors import AgentError
 from lab.machine.deadline import Deadline
-from lab.machine.line import RefusedError
+from lab.machine.rpc import RefusedError
 from lab.scenario.acts import rush
 
 
@@ -22,6 +22,6 @@ def test_rush_whose_processes_do_not_get_through_ends() -> None:
         submit=lambda *_: SimpleNamespace(done=next(through)), kvmd_rounds=lambda *_, **__: SimpleNamespace(done=False)
     )
     owner = SimpleNamespace(kvmd=SimpleNamespace(worker=worker), handle=1)
-    agent = SimpleNamespace(line=SimpleNamespace(deadline=lambda _: Deadline(0.05)), request=nothing_to_read)
+    agent = SimpleNamespace(rpc=SimpleNamespace(deadline=lambda _: Deadline(0.05)), request=nothing_to_read)
     with pytest.raises(AgentError, match=r"opening the gate: 1 of 2 did not get through within 0\.05 s"):
         rush(cast("Any", SimpleNamespace(agent=agent)), cast("Any", [owner, owner]), 1, 1)

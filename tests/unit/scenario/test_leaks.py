@@ -10,9 +10,9 @@ import pytest
 from lab.errors import GuestFault
 from lab.journal import Journal
 from lab.machine.deadline import Deadline
-from lab.machine.line import RefusedError
 from lab.machine.machine import Machine
 from lab.machine.protocol import Op
+from lab.machine.rpc import RefusedError
 from lab.scenario.leaks import KMEMLEAK, check_leaks
 
 LEAK = b"unreferenced object 0xc1: (size 64)\n  comm worker\nunreferenced object 0xc2: (size 32)\n"
@@ -26,7 +26,7 @@ class Guest:
         self.ticks = ticks
         self.acts: list[str] = []
         self.agent = self
-        self.line = SimpleNamespace(deadline=Deadline)
+        self.rpc = SimpleNamespace(deadline=Deadline)
 
     def time(self) -> Any:
         self.ticks = (self.ticks + 10) & 0xFFFFFFFF

@@ -14,7 +14,7 @@ from lab.scenario.room import RCU_SECONDS, settle
 class Agent:
     """Each look at the clock is a tenth of a second later."""
 
-    line = SimpleNamespace(deadline=Deadline)
+    rpc = SimpleNamespace(deadline=Deadline)
 
     def __init__(self) -> None:
         self.ticks = 0

@@ -1,8 +1,8 @@
-"""Bytes on an SSH channel, to frames and back: many lines over one.
+"""Bytes on an SSH channel, to packets and back: many streams over one.
 
     kind (u8) | machine (u16) | length (u32) | payload          little endian
 
-SSH itself sees to it that nothing is lost or damaged. Frames of one side arrive in their order, whatever they are.
+SSH itself sees to it that nothing is lost or damaged. Packets of one side arrive in their order, whatever they are.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from lab.errors import RemoteError
 
 HEADER = struct.Struct("<BHI")
 MOST = 1 << 30
-BEAT_SECONDS = 1.0  # each side says something at least so often;
+HEARTBEAT_SECONDS = 1.0  # each side says something at least so often;
 SILENCE_SECONDS = 10.0  # one that has said nothing for so long is lost
 
 
 class Kind(IntEnum):
-    """What a frame brings. The names of QEMU's lines are those in lab.machine.qemu.LINES, in lower case."""
+    """What a packet brings. The names of QEMU's sockets are those in lab.machine.qemu.SOCKETS, in upper case."""
 
     CONTROL = 0  # a message of lab.remote.messages
     QMP = 1
@@ -30,32 +30,32 @@ class Kind(IntEnum):
     AGENT = 3
     WORDS = 4  # what QEMU prints
     ENDED = 5  # QEMU's exit status
-    BEAT = 6
+    HEARTBEAT = 6
 
 
 STATUS = struct.Struct("<i")
 
 
-class Frame(msgspec.Struct, frozen=True):
-    """One frame; `machine` is the number of the QEMU that it belongs to, 0 if to none."""
+class Packet(msgspec.Struct, frozen=True):
+    """One packet; `machine` is the number of the QEMU that it belongs to, 0 if to none."""
 
     kind: Kind
     machine: int = 0
     payload: bytes = b""
 
     def encode(self) -> bytes:
-        """Return the frame as bytes."""
+        """Return the packet as bytes."""
         return HEADER.pack(self.kind, self.machine, len(self.payload)) + self.payload
 
 
 class Decoder:
-    """Takes bytes as they come, and gives whole frames."""
+    """Takes bytes as they come, and gives whole packets."""
 
     def __init__(self) -> None:
         self._waiting = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[Frame]:
-        """Yield the frames that are whole now; RemoteError: these bytes are no frames."""
+    def feed(self, data: bytes) -> Iterator[Packet]:
+        """Yield the packets that are whole now; RemoteError: these bytes are none."""
         self._waiting += data
         while len(self._waiting) >= HEADER.size:
             kind, machine, length = HEADER.unpack_from(self._waiting)
@@ -67,4 +67,4 @@ class Decoder:
                 return
             payload = bytes(self._waiting[HEADER.size : end])
             del self._waiting[:end]
-            yield Frame(Kind(kind), machine, payload)
+            yield Packet(Kind(kind), machine, payload)

@@ -16,7 +16,7 @@ from lab.cache import digest
 FOLDERS = ("images", "kernel-patches", "kvmd")
 
 
-class Parcel(msgspec.Struct, frozen=True):
+class Bundle(msgspec.Struct, frozen=True):
     """The project's files by their paths in a checkout.
 
     `digest` covers paths and contents, `needs` names what they require of a virtual environment.
@@ -36,7 +36,7 @@ class Parcel(msgspec.Struct, frozen=True):
         return sink
 
 
-def own() -> Parcel:
+def own() -> Bundle:
     """Return the files of the lab that runs here, from a checkout or from an installed package alike."""
     files = dict(_below(resources.package(), "lab", but="data"))
     for folder in FOLDERS:
@@ -44,7 +44,7 @@ def own() -> Parcel:
     files.update({name: resources.top_file(name) for name in resources.TOP_FILES})
     files = dict(sorted(files.items()))
     parts = [part for name, path in files.items() for part in (name, path.read_bytes())]
-    return Parcel(files, digest(*parts)[:32], digest(files["pyproject.toml"].read_bytes())[:16])
+    return Bundle(files, digest(*parts)[:32], digest(files["pyproject.toml"].read_bytes())[:16])
 
 
 def _below(root: Path, name: str, but: str = "") -> Iterator[tuple[str, Path]]:

@@ -1,27 +1,37 @@
-"""Requests to the agent and their replies, over one end of a socket pair; several may be under way at once."""
+"""Requests to the agent and their replies, over its serial port; several may be under way at once."""
 
 from __future__ import annotations
 
 import contextlib
 import math
 import select
-import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
 from lab.errors import AgentError, LabError
 from lab.journal import Journal
 from lab.machine import frames, protocol
 from lab.machine.deadline import Deadline
 from lab.machine.frames import Frame
-from lab.machine.loop import loop
+from lab.machine.loop import SLICE_SECONDS, loop
 from lab.machine.protocol import Op
-from lab.machine.watch import HEARTBEAT, Watch
+from lab.machine.watch import Watch
 
 REQUEST_SECONDS = 5.0
 _SEQS = 0x10000
+
+
+class Outlet(Protocol):
+    """The way out: a socket that does not block, or what is like one."""
+
+    def send(self, data: bytes, /) -> int:
+        """Send what fits and return how many bytes; BlockingIOError: none."""
+
+    def fileno(self) -> int:
+        """Return the descriptor that tells when some fit again."""
 
 
 class RefusedError(AgentError):
@@ -36,8 +46,8 @@ class RefusedError(AgentError):
 class Pending:
     """A request that is under way."""
 
-    def __init__(self, line: Line, frame: Frame) -> None:
-        self._line = line
+    def __init__(self, rpc: AgentRpc, frame: Frame) -> None:
+        self._rpc = rpc
         self.frame = frame
         self.began = time.monotonic()
         self.reply: Frame | None = None
@@ -61,22 +71,22 @@ class Pending:
         own time (whether the request was carried out is not known). A fault on the console, and QEMU's end, are
         raised instead.
         """
-        return self._line.await_reply(self, deadline)
+        return self._rpc.await_reply(self, deadline)
 
 
-class Line:
+class AgentRpc:
     """The host's half of the agent's serial line; all methods but `receive` are for any thread."""
 
     def __init__(
         self,
-        end: socket.socket,
+        outlet: Outlet,
         watch: Watch,
         journal: Journal,
         ready: Callable[[str], None],
         tail: Callable[[], list[str]],
     ) -> None:
         """`ready(doing)` raises if the machine takes no requests now; `tail()` gives the console's last lines."""
-        self.use(end)
+        self.use(outlet)
         self._watch = watch
         self._journal = journal
         self._ready = ready
@@ -90,10 +100,9 @@ class Line:
         self.stale = 0
         self.patience = math.inf  # seconds of the guest's own: the longest wait for a reply, whatever deadline is given
 
-    def use(self, end: socket.socket) -> None:
-        """Speak over this socket from now on."""
-        end.setblocking(False)
-        self._end = end
+    def use(self, outlet: Outlet) -> None:
+        """Speak through this one from now on."""
+        self._outlet = outlet
 
     @property
     def damaged(self) -> int:
@@ -123,16 +132,9 @@ class Line:
         """Return a deadline in the guest's own time, which begins now."""
         return self._watch.deadline(seconds)
 
-    def receive(self) -> bool:
-        """Take what has arrived, until there is no more, and tell whether more may come; for the loop's thread."""
-        try:
-            while data := self._end.recv(65536):
-                self._take(self._decoder.feed(data))
-        except BlockingIOError:
-            return True
-        except ConnectionError:
-            pass
-        return False
+    def receive(self, data: bytes) -> None:
+        """Take what has arrived; for the loop's thread."""
+        self._take(self._decoder.feed(data))
 
     def reset(self, why: str) -> None:
         """Forget everything that is under way, half a frame included; for the loop's thread."""
@@ -178,7 +180,7 @@ class Line:
         loop().call(lambda: self._take(self._decoder.expire()))
         if not pending.done:
             with contextlib.suppress(OSError), self._lock:
-                self._end.send(frames.FLUSH)
+                self._outlet.send(frames.FLUSH)
                 self._unread.append((None, len(frames.FLUSH)))
 
     def _timeout(self, pending: Pending, end: Deadline) -> AgentError:
@@ -252,17 +254,22 @@ class Line:
 
     def _send(self, raw: bytes, pending: Pending) -> None:
         end = self._watch.deadline(REQUEST_SECONDS)
-        poll = select.poll()
-        poll.register(self._end, select.POLLOUT)
         while raw:
             try:
-                raw = raw[self._end.send(raw) :]
+                raw = raw[self._outlet.send(raw) :]
             except BlockingIOError:
                 end.note()
-                if not (poll.poll(max(0.0, min(end.left, HEARTBEAT)) * 1000) or end.left > 0 or end.extend()):
+                if not (_fits(self._outlet, min(end.left, SLICE_SECONDS)) or end.left > 0 or end.extend()):
                     raise self._timeout(pending, end) from None
             except OSError as error:
                 raise self._watch.verdict(AgentError(f"the line is cut ({error})", doing=pending.doing)) from error
+
+
+def _fits(outlet: Outlet, seconds: float) -> bool:
+    """Tell whether something can be sent, waiting for that."""
+    poll = select.poll()
+    poll.register(outlet.fileno(), select.POLLOUT)
+    return bool(poll.poll(max(0.0, seconds) * 1000))
 
 
 def _name(op: int) -> str:

@@ -1,4 +1,4 @@
-"""The keeper and its guard, without SSH: over two pipes."""
+"""The peer and its watchdog, without SSH: over two pipes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 from lab.cache import file_digest
 from lab.errors import MachineError, SourceError
 from lab.remote import messages
-from lab.remote.frames import Decoder, Frame, Kind
+from lab.remote.packets import Decoder, Kind, Packet
 from lab.version import KernelVersion
 
 SECONDS = 20.0
@@ -26,11 +26,11 @@ SOON = 8.0  # less than the limits that hold before anybody says others
 
 
 class Talk:
-    """A guard as a child, and what is said with its keeper."""
+    """A watchdog as a child, and what is said with its peer."""
 
     def __init__(self, cache: Path) -> None:
         self.child = subprocess.Popen(
-            [sys.executable, "-m", "lab.remote.keeper"],
+            [sys.executable, "-m", "lab.remote.peer"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -44,7 +44,7 @@ class Talk:
         """Send a request and return the first message that comes back."""
         self._number += 1
         asked = messages.encode(messages.Asked(self._number, request))
-        self.say(Frame(Kind.CONTROL, payload=asked).encode())
+        self.say(Packet(Kind.CONTROL, payload=asked).encode())
         return next(message for message in self._messages() if not isinstance(message, messages.Event))
 
     def say(self, data: bytes) -> None:
@@ -56,9 +56,9 @@ class Talk:
         while select.select([self.child.stdout], [], [], SECONDS)[0]:
             data = self.child.stdout.read(1 << 16)
             assert data, self.child.stderr and self.child.stderr.read()
-            for frame in self._decoder.feed(data):
-                if frame.kind is Kind.CONTROL:
-                    yield messages.decode(frame.payload, messages.Answer | messages.Event | messages.Failure)
+            for packet in self._decoder.feed(data):
+                if packet.kind is Kind.CONTROL:
+                    yield messages.decode(packet.payload, messages.Answer | messages.Event | messages.Failure)
 
 
 @pytest.fixture
@@ -86,50 +86,50 @@ def watched(pid: int, seconds: float = SECONDS) -> Iterator[Callable[[], bool]]:
         os.close(number)
 
 
-def test_keeper_greets_with_its_number_and_has_a_guard(talk: Talk) -> None:
+def test_peer_greets_with_its_number_and_has_a_watchdog(talk: Talk) -> None:
     status = Path(f"/proc/{hello(talk)}/status").read_text()
     assert f"PPid:\t{talk.child.pid}\n" in status
 
 
-def test_keeper_ends_with_its_input(talk: Talk) -> None:
+def test_peer_ends_with_its_input(talk: Talk) -> None:
     hello(talk)
     assert talk.child.stdin is not None
     talk.child.stdin.close()
     assert talk.child.wait(SECONDS) == 0
 
 
-def test_keeper_ends_when_nothing_is_said(talk: Talk) -> None:
+def test_peer_ends_when_nothing_is_said(talk: Talk) -> None:
     hello(talk, silence=1.0)
     assert talk.child.wait(SOON) == 0
 
 
-def test_stopped_keeper_is_killed_by_its_guard(talk: Talk) -> None:
-    keeper = hello(talk, silence=1.0)
-    with watched(keeper, SOON) as ended:
-        os.kill(keeper, signal.SIGSTOP)
+def test_stopped_peer_is_killed_by_its_watchdog(talk: Talk) -> None:
+    peer = hello(talk, silence=1.0)
+    with watched(peer, SOON) as ended:
+        os.kill(peer, signal.SIGSTOP)
         assert ended()
     assert talk.child.wait(SECONDS) == 128 + signal.SIGKILL
 
 
-def test_keeper_that_speaks_is_let_live(talk: Talk) -> None:
-    keeper, silence, longest = hello(talk, silence=2.0), 2.0, 0.0
+def test_peer_that_speaks_is_let_live(talk: Talk) -> None:
+    peer, silence, longest = hello(talk, silence=2.0), 2.0, 0.0
     for _ in range(15):
         begin = time.monotonic()
         assert select.select([], [], [], 0.3) == ([], [], [])
         longest = max(longest, time.monotonic() - begin)
-        talk.say(Frame(Kind.BEAT).encode()) if longest < silence / 2 else None
+        talk.say(Packet(Kind.HEARTBEAT).encode()) if longest < silence / 2 else None
     if longest >= silence / 2:
         pytest.skip(f"this host stood still for {longest:.1f} s: nobody could have spoken")
-    assert hello(talk) == keeper
+    assert hello(talk) == peer
 
 
-def test_keeper_dies_with_its_guard(talk: Talk) -> None:
+def test_peer_dies_with_its_watchdog(talk: Talk) -> None:
     with watched(hello(talk)) as ended:
         talk.child.kill()
         assert ended()
 
 
-def test_keeper_ends_although_its_guard_is_stopped(talk: Talk) -> None:
+def test_peer_ends_although_its_watchdog_is_stopped(talk: Talk) -> None:
     with watched(hello(talk)) as ended:
         talk.child.send_signal(signal.SIGSTOP)
         assert talk.child.stdin is not None
@@ -139,24 +139,24 @@ def test_keeper_ends_although_its_guard_is_stopped(talk: Talk) -> None:
     assert talk.child.wait(SECONDS) == 0
 
 
-def test_keeper_that_hears_nonsense_ends(talk: Talk) -> None:
+def test_peer_that_hears_nonsense_ends(talk: Talk) -> None:
     hello(talk)
     talk.say(b"\xff" * 100)
     assert talk.child.wait(SECONDS) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
-def test_keeper_ends_by_a_signal(talk: Talk, number: signal.Signals) -> None:
+def test_peer_ends_by_a_signal(talk: Talk, number: signal.Signals) -> None:
     hello(talk)
     talk.child.send_signal(number)
     assert talk.child.wait(SECONDS) == 0
 
 
-def test_lab_error_comes_back_and_the_keeper_goes_on(talk: Talk) -> None:
-    keeper = hello(talk)
-    failed = talk.ask(messages.Settle(5))
+def test_lab_error_comes_back_and_the_peer_goes_on(talk: Talk) -> None:
+    peer = hello(talk)
+    failed = talk.ask(messages.Drain(5))
     assert type(messages.error(failed, "box")) is MachineError
-    assert hello(talk) == keeper
+    assert hello(talk) == peer
 
 
 def test_file_that_is_not_what_was_sent_is_refused_and_removed(talk: Talk, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the keeper does when it is asked: the lab's own stages, on this host, with this host's cache."""
+"""What the peer does when it is asked: the lab's own stages, on this host, with this host's cache."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ from lab.errors import HostError, MachineError
 from lab.host_trouble import host_trouble
 from lab.journal import Journal
 from lab.machine.host import LocalHost
-from lab.machine.loop import loop
 from lab.machine.snapshots import KIND
 from lab.remote import messages as m
-from lab.remote.frames import Frame
-from lab.remote.kept import Kept
+from lab.remote.hosted import HostedQemu
+from lab.remote.packets import Packet
 from lab.settings import Settings
 from lab.source import Tree, shape_of
 from lab.source.archive import unpack
@@ -33,13 +32,13 @@ OBJECTS = "objects"
 KILLED_SECONDS = 60.0
 
 
-class Works:
+class Handlers:
     """The stages, for one connection; `machines` are its QEMUs by their numbers."""
 
-    def __init__(self, settings: Settings, say: Callable[[Frame], None]) -> None:
-        """`say` sends a frame to the other side, in the loop's thread."""
+    def __init__(self, settings: Settings, say: Callable[[Packet], None]) -> None:
+        """`say` sends a packet to the other side, in the loop's thread."""
         self.settings = settings
-        self.machines: dict[int, Kept] = {}
+        self.machines: dict[int, HostedQemu] = {}
         self._say = say
         self._cache = Cache(settings.cache)
 
@@ -113,31 +112,32 @@ class Works:
 
     def _start(self, request: m.Start) -> m.Started:
         qemu = self._host.start(request.parts, request.fit, request.snapshot)
-        kept = Kept(request.machine, qemu, self._say)
-        self.machines[request.machine] = kept
-        loop().call(kept.attach)
+        hosted = HostedQemu(request.machine, qemu, self._say)
+        self.machines[request.machine] = hosted
         return m.Started(qemu.pid, qemu.argv, qemu.disks, qemu.dump)
 
     def _with_machine(self, request: m.Request) -> Any:
         number = getattr(request, "machine", 0)
-        kept = self.machines.get(number)
-        if kept is None:
+        hosted = self.machines.get(number)
+        if hosted is None:
             raise MachineError(f"there is no machine {number}")
         match request:
-            case m.Settle():
-                return kept.settle()
-            case m.OfferLine():
-                kept.renew_agent_line()
+            case m.Drain():
+                return hosted.qemu.drain()
+            case m.RenewAgent():
+                hosted.qemu.renew_agent()
             case m.ReadDump(_, size):
-                return zlib.compress(kept.qemu.read_dump(size), 1)
+                return zlib.compress(hosted.qemu.read_dump(size), 1)
             case m.ReadSwap(_, offset, size):
-                return kept.qemu.read_swap(offset, size)
+                return hosted.qemu.read_swap(offset, size)
             case m.ReadBooks():
-                return kept.qemu.books()
+                return hosted.qemu.books()
+            case m.ReadThreads():
+                return hosted.qemu.threads()
             case m.Save(_, made_of):
-                self._cache.entry(KIND, made_of.key, lambda entry: kept.qemu.save(made_of, entry))
+                self._cache.entry(KIND, made_of.key, lambda entry: hosted.qemu.save(made_of, entry))
             case m.Drop():
-                kept.drop(KILLED_SECONDS)
+                hosted.drop(KILLED_SECONDS)
                 del self.machines[number]
         return None
 

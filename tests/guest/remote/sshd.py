@@ -61,7 +61,7 @@ class User:
         return set(subprocess.run(words, capture_output=True, text=True, check=False).stdout.splitlines())
 
 
-class Server:
+class Sshd:
     """The sshd; use it in `with`. `folder` is what a client has as ~/.ssh."""
 
     def __init__(self) -> None:
