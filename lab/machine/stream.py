@@ -128,11 +128,14 @@ async def whenever_readable(number: int, look: Callable[[], bool]) -> None:
     done: asyncio.Future[None] = loop().events.create_future()
 
     def call() -> None:
+        error: Exception | None = None
         try:
-            if not done.done() and not look():
-                done.set_result(None)
-        except Exception as error:  # noqa: BLE001 - raised below
-            done.set_exception(error)
+            if look():
+                return
+        except Exception as stumbled:  # noqa: BLE001 - raised below
+            error = stumbled
+        if not done.done():  # `look` may have cancelled who waits
+            done.set_exception(error) if error is not None else done.set_result(None)
 
     loop().events.add_reader(number, call)
     try:

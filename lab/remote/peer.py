@@ -96,6 +96,8 @@ class Peer:
                 timing = tasks.create_task(self._keep_time())
                 hearing = tasks.create_task(self._in.serve())
                 await asyncio.wait([timing, hearing], return_when=asyncio.FIRST_COMPLETED)
+                if timing.done():
+                    print(f"nothing was heard for {self._silence:g} s", file=sys.stderr, flush=True)
                 timing.cancel()
                 hearing.cancel()
         finally:

@@ -70,6 +70,7 @@ def _watch(peer: int, source: int) -> int:
         (seconds,) = _PROMISE.unpack(promises[-_PROMISE.size :])
         end = time.monotonic() + seconds
     else:
+        os.write(2, b"the peer said nothing to its watchdog and was killed\n")
         os.kill(peer, signal.SIGKILL)
     os.waitid(os.P_PID, peer, os.WEXITED | os.WNOWAIT)
     for number in ENDING:

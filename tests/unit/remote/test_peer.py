@@ -101,6 +101,8 @@ def test_peer_ends_with_its_input(talk: Talk) -> None:
 def test_peer_ends_when_nothing_is_said(talk: Talk) -> None:
     hello(talk, silence=1.0)
     assert talk.child.wait(SOON) == 0
+    assert talk.child.stderr is not None
+    assert b"nothing was heard for 1 s" in talk.child.stderr.read()
 
 
 def test_stopped_peer_is_killed_by_its_watchdog(talk: Talk) -> None:
