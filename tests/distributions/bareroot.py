@@ -40,8 +40,7 @@ while [ $# -gt 0 ]; do
 done
 hostname bare
 ip link set lo up
-echo ready
-exec chroot . /bin/sh -c 'sleep infinity & while :; do wait; done'
+exec chroot . /bin/sh -c 'echo ready; sleep infinity & while :; do wait; done'
 """
 
 
@@ -187,8 +186,9 @@ def _held(root: Path, binds: Sequence[Bind]) -> Iterator[int]:
         assert holder.stdout is not None
         try:
             assert holder.stdout.readline() == b"ready\n", "the root's mounts failed"
-            children = Path(f"/proc/{holder.pid}/task/{holder.pid}/children").read_text(encoding="ascii")
-            yield int(children)
+            first = int(Path(f"/proc/{holder.pid}/task/{holder.pid}/children").read_text(encoding="ascii"))
+            assert Path(f"/proc/{first}/root").samefile(root), "who enters now would be out here"
+            yield first
         finally:
             holder.kill()  # and the kernel kills the first process, and with it all the others
             holder.stdout.read()  # which keep this open as long as they live
