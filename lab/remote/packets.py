@@ -18,9 +18,7 @@ from lab.errors import RemoteError
 HEADER = struct.Struct("<BHI")
 MOST = 1 << 30
 HEARTBEAT_SECONDS = 1.0  # each side says something at least so often;
-SILENCE_SECONDS = (
-    30.0  # one that has said nothing for so long is lost; on a busy host, 10 s without a processor were seen
-)
+SILENCE_SECONDS = 30.0  # one that has said nothing for so long is lost (10 s without a processor were seen)
 
 
 class Kind(IntEnum):

@@ -97,7 +97,7 @@ class Peer:
                 hearing = tasks.create_task(self._in.serve())
                 await asyncio.wait([timing, hearing], return_when=asyncio.FIRST_COMPLETED)
                 if timing.done():
-                    print(f"nothing was heard for {self._silence:g} s", file=sys.stderr, flush=True)
+                    sys.stderr.write(f"nothing was heard for {self._silence:g} s\n")
                 timing.cancel()
                 hearing.cancel()
         finally:
