@@ -53,14 +53,14 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     why: str
 
 
-class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _ToolTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tool: tuple[Tool, ...]
     header: tuple[Header, ...]
 
 
 @cache
-def _table() -> _Table:
-    return msgspec.toml.decode(_FILE.read_bytes(), type=_Table)
+def _table() -> _ToolTable:
+    return msgspec.toml.decode(_FILE.read_bytes(), type=_ToolTable)
 
 
 def tools(*groups: Group) -> tuple[Tool, ...]:

@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
 
-from lab.cli.options import Host
+from lab.cli.options import HostChoice
 from lab.errors import UsageError
 from lab.journal import Journal
 from lab.scenario.subject import Subject
@@ -19,11 +19,11 @@ from lab.settings import Settings
 if TYPE_CHECKING:
     from lab.scenario.workbench import Workbench
 
-HERE = Host()
+HERE = HostChoice()
 
 
 @contextmanager
-def bench(of: Subject, where: Host = HERE, *, quiet: bool = False) -> Iterator[Workbench]:
+def bench(of: Subject, where: HostChoice = HERE, *, quiet: bool = False) -> Iterator[Workbench]:
     """Open a workbench, maybe on another host; its stages are told on standard error, unless `quiet`."""
     from lab.report.plain import tell
     from lab.scenario.workbench import Workbench
@@ -67,7 +67,7 @@ def say(value: Any, *, as_json: bool, text: str = "") -> None:
         print(text)  # noqa: T201
 
 
-def host_options(where: Host) -> list[str]:
+def host_options(where: HostChoice) -> list[str]:
     """Return pytest's options for another host; UsageError: it has no such address."""
     from lab.remote.address import parse
 

@@ -18,14 +18,14 @@ from lab.tools import Header, Tool, compilers, has_apt, headers, package_of, too
 INCLUDES = Path("/usr/include")
 
 
-class Subject(msgspec.Struct, frozen=True):
+class Topic(msgspec.Struct, frozen=True):
     """What a command is about, if it says so: a tree, and the series of a kernel of today (empty: none)."""
 
     tree: Path | None = None
     series: str = ""
 
 
-class Check(msgspec.Struct, frozen=True):
+class ToolCheck(msgspec.Struct, frozen=True):
     """One tool: found or not, what it says of itself (or what is wrong), and the package that brings it.
 
     `tried` says whether the lab was tried with that version (None: nobody asked, or it tells none); `too_old` that it
@@ -48,8 +48,8 @@ def examine(
     browser: bool = False,
     serving: bool = False,
     versions: bool = True,
-    subject: Subject | None = None,
-) -> list[Check]:
+    subject: Topic | None = None,
+) -> list[ToolCheck]:
     """Look at every tool that some stage needs.
 
     `embedded`: also at what the distribution's own kernel source takes; None: only when that is what would be built.
@@ -58,10 +58,10 @@ def examine(
     names a tree or a kernel; then nothing else has to be there.
     """
     settings = settings or Settings.from_environment()
-    subject = subject or Subject()
+    subject = subject or Topic()
     if serving:
         embedded = False
-    elif embedded is None and subject == Subject() and not versions and _has_all_of_today():
+    elif embedded is None and subject == Topic() and not versions and _has_all_of_today():
         embedded = True  # nothing is missing whichever kernel would be taken, and to choose may take ten seconds
     source = _source(subject, settings, embedded=embedded)
     wanted = [
@@ -76,14 +76,14 @@ def examine(
     return [_python(), *checks] if versions else checks
 
 
-def tell(check: Check) -> str:
+def tell(check: ToolCheck) -> str:
     """Return a check as a line for people."""
     state = "MISSING" if not check.found else "TOO OLD" if check.too_old else "ok"
     known = {None: "", True: "tried", False: "not tried"}[check.tried]
     return f"{state:<8}{check.tool:<26}{known:<11}{check.detail}"
 
 
-def remedies(checks: Sequence[Check]) -> list[str]:
+def remedies(checks: Sequence[ToolCheck]) -> list[str]:
     """Say what to do about what is missing or too old; nothing if all is well."""
     missing = [check for check in checks if not check.found]
     packages = sorted({check.package for check in missing})
@@ -97,7 +97,7 @@ def remedies(checks: Sequence[Check]) -> list[str]:
     return lines + [f"{one.tool} {one.version} is too old; {_youngest(one)}" for one in checks if one.too_old]
 
 
-def _youngest(check: Check) -> str:
+def _youngest(check: ToolCheck) -> str:
     if check.package == "qemu-system-x86":
         return f"{tool('qemu-system-i386').oldest} or newer is needed; KVMD_LAB_QEMU names another program"
     return (
@@ -105,27 +105,27 @@ def _youngest(check: Check) -> str:
     )
 
 
-def _python() -> Check:
+def _python() -> ToolCheck:
     row, version = tool("python3"), platform.python_version()
-    return Check(
+    return ToolCheck(
         "python3", found=True, detail="this one", package=row.package, version=version, tried=row.was_tried(version)
     )
 
 
-def _check(row: Tool, program: str, *, versions: bool) -> Check:
+def _check(row: Tool, program: str, *, versions: bool) -> ToolCheck:
     package = row.package if program == row.program else package_of(program)
     path = find_tool(program)
     if path is None:
-        return Check(program, found=False, detail=f"in the package {package}", package=package)
+        return ToolCheck(program, found=False, detail=f"in the package {package}", package=package)
     if not versions or not row.ask:
-        return Check(program, found=True, detail=path, package=package)
+        return ToolCheck(program, found=True, detail=path, package=package)
     try:
         done = subprocess.run([path, row.ask], capture_output=True, text=True, errors="replace", check=False)
     except OSError as error:
-        return Check(program, found=False, detail=f"{path} cannot be started ({error.strerror})", package=package)
+        return ToolCheck(program, found=False, detail=f"{path} cannot be started ({error.strerror})", package=package)
     said = done.stdout or done.stderr
     version = version_in(said)
-    return Check(
+    return ToolCheck(
         program,
         found=True,
         detail=next((line for line in said.splitlines() if version and version in line), said.partition("\n")[0]),
@@ -136,7 +136,7 @@ def _check(row: Tool, program: str, *, versions: bool) -> Check:
     )
 
 
-def _check_header(header: Header, cc: str) -> Check:
+def _check_header(header: Header, cc: str) -> ToolCheck:
     """Ask the compiler for a header; without one, look where it would be."""
     found = (INCLUDES / header.name).is_file()
     path = find_tool(cc)
@@ -144,13 +144,13 @@ def _check_header(header: Header, cc: str) -> Check:
         source = f"#include <{header.name}>\n"
         argv = [path, "-E", "-o", "/dev/null", "-x", "c", "-"]
         found = subprocess.run(argv, input=source, capture_output=True, text=True, check=False).returncode == 0
-    return Check(header.name, found=found, detail=header.why, package=header.package)
+    return ToolCheck(header.name, found=found, detail=header.why, package=header.package)
 
 
-def subject_in(words: Sequence[str]) -> Subject:
+def subject_in(words: Sequence[str]) -> Topic:
     """Return what a command with these words is about: its --tree, and its kernel as far as that is a series."""
     given = iter(word for each in words for word in (each.split("=", 1) if each.startswith("--") else [each]))
-    subject = Subject()
+    subject = Topic()
     for word in given:
         if word == "--tree":
             subject = msgspec.structs.replace(subject, tree=Path(next(given, "")))
@@ -159,7 +159,7 @@ def subject_in(words: Sequence[str]) -> Subject:
     return subject
 
 
-def _source(subject: Subject, settings: Settings, *, embedded: bool | None) -> Check | None:
+def _source(subject: Topic, settings: Settings, *, embedded: bool | None) -> ToolCheck | None:
     """Look at the source that a package brings, if it is one that is wanted."""
     if subject.tree is not None or embedded is False:
         return None
@@ -181,15 +181,15 @@ def _has_tree(series: str, settings: Settings) -> bool:
         return False
 
 
-def _is_of_today(subject: Subject, settings: Settings) -> bool:
+def _is_of_today(subject: Topic, settings: Settings) -> bool:
     if subject.tree is None:
         return bool(subject.series)
     version = version_at(subject.tree, settings)
     return version is not None and is_of_today(version)
 
 
-def _check_source(name: str) -> Check:
+def _check_source(name: str) -> ToolCheck:
     found, package = packaged.of_series(name), packaged.package_of(name)
     if found is not None:
-        return Check(found.file.name, found=True, detail=f"in {found.file.parent}", package=package)
-    return Check(f"{package}*.tar.xz", found=False, detail=f"in the package {package}", package=package)
+        return ToolCheck(found.file.name, found=True, detail=f"in {found.file.parent}", package=package)
+    return ToolCheck(f"{package}*.tar.xz", found=False, detail=f"in the package {package}", package=package)

@@ -16,7 +16,7 @@ from lab.cli.options import (
     Compiler,
     Cpus,
     DryRun,
-    Host,
+    HostChoice,
     Listing,
     Mutant,
     Output,
@@ -41,7 +41,7 @@ def register(app: typer.Typer) -> None:
 def boot(
     source: Source,
     size: Size,
-    host: Host,
+    host: HostChoice,
     cc: Compiler = None,
     as_json: AsJson = False,
     dry_run: DryRun = False,
@@ -66,7 +66,7 @@ def boot(
             common.say(value, as_json=as_json, text=text)
 
 
-def shell(source: Source, size: Size, host: Host, cc: Compiler = None, mutant: Mutant = None) -> None:
+def shell(source: Source, size: Size, host: HostChoice, cc: Compiler = None, mutant: Mutant = None) -> None:
     """Boot a kernel and give a Python prompt with `machine`, `agent`, `worker` and `kvmd` at hand."""
     import code
 
@@ -86,7 +86,7 @@ def shell(source: Source, size: Size, host: Host, cc: Compiler = None, mutant: M
 def run(
     source: Source,
     size: Size,
-    host: Host,
+    host: HostChoice,
     scenario: Scenarios = None,
     cc: Compiler = None,
     seed: Seed = None,
@@ -119,7 +119,7 @@ def run(
     raise SystemExit(result.outcome.exit_code)
 
 
-def demo(source: Source, size: Size, host: Host, cc: Compiler = None, checks: Checks = False) -> None:
+def demo(source: Source, size: Size, host: HostChoice, cc: Compiler = None, checks: Checks = False) -> None:
     """Run the whole road: port, build, boot, put under swap pressure, judge; and tell what happens.
 
     It runs one scenario, the tour, and leaves a page that shows it; `run` takes all. A kernel of today is built without

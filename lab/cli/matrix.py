@@ -36,7 +36,7 @@ from lab.settings import Settings
 from lab.sizes import CPUS, RAM_MIB, SWAP_MIB
 
 if TYPE_CHECKING:
-    from lab.matrix import Cell, LocalExecutor, Result, ResultStore
+    from lab.matrix import Cell, CellResult, LocalExecutor, ResultStore
     from lab.matrix.cluster import ClusterExecutor
     from lab.matrix.executor import Tell
 
@@ -184,7 +184,7 @@ def bisect(
         ResultStore.begin(new_run(settings.runs, "bisect"), plan) as store,
     ):
 
-        def probe(kernel: str) -> list[Result]:
+        def probe(kernel: str) -> list[CellResult]:
             cells = [cell for cell in plan.cells() if cell.kernel == kernel]
             start(store, lambda result: _note(_line(result))).work(cells, without)
             return [store.results[cell] for cell in cells]
@@ -277,12 +277,12 @@ def _tell_missing(without: dict[str, str]) -> None:
         _note(f"{kernel}: left out: {why}")
 
 
-def _line(result: Result) -> str:
+def _line(result: CellResult) -> str:
     cell: Cell = result.cell
     place = f"{cell.kernel:<17} {cell.scenario:<14} {cell.cpus} CPU {cell.ram_mib} MiB seed {cell.seed}"
     return f"{place}  {result.outcome} {result.seconds:.1f} s  {result.reason}".rstrip()
 
 
-def _summary(results: Sequence[Result]) -> str:
+def _summary(results: Sequence[CellResult]) -> str:
     counted = Counter(result.outcome for result in results)
     return ", ".join(f"{number} {outcome}" for outcome, number in counted.most_common()) or "nothing was tried"

@@ -153,7 +153,7 @@ class Size(msgspec.Struct, frozen=True):
         return {name: value for name, value in found.items() if value is not None}
 
 
-class Host(msgspec.Struct, frozen=True):
+class HostChoice(msgspec.Struct, frozen=True):
     """Where it is done."""
 
     host: Annotated[str | None, typer.Option(metavar="SSH", help="Do it on another host: ssh://user@box:port.")] = None
@@ -162,7 +162,7 @@ class Host(msgspec.Struct, frozen=True):
     ] = False
 
 
-BUNDLES: tuple[type[msgspec.Struct], ...] = (Source, Size, Host)
+BUNDLES: tuple[type[msgspec.Struct], ...] = (Source, Size, HostChoice)
 
 
 def expand(command: Callable[..., None]) -> Callable[..., None]:

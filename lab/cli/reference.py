@@ -18,7 +18,7 @@ sub-command. A name stands twice where a sub-command takes several values, or gi
 """
 
 
-class Option(NamedTuple):
+class CliOption(NamedTuple):
     """An argument or option as a sub-command has it; `takes` is its value's name, empty for a flag."""
 
     name: str
@@ -26,10 +26,10 @@ class Option(NamedTuple):
     meaning: str
 
 
-def options() -> dict[Option, list[str]]:
+def options() -> dict[CliOption, list[str]]:
     """Return each argument and option of the command line, with the sub-commands that have it, in their order."""
     command = typer.main.get_command(app)
-    found: dict[Option, list[str]] = {}
+    found: dict[CliOption, list[str]] = {}
     for name, sub_command in command.commands.items():  # type: ignore[attr-defined]
         for parameter in sub_command.params:
             if getattr(parameter, "hidden", False) or parameter.name == "context":
@@ -37,7 +37,7 @@ def options() -> dict[Option, list[str]]:
             is_option = parameter.param_type_name == "option"
             names = "/".join([*parameter.opts, *parameter.secondary_opts]) if is_option else parameter.metavar
             takes = (parameter.metavar or "") if is_option else ""
-            found.setdefault(Option(names, takes, parameter.help), []).append(name)
+            found.setdefault(CliOption(names, takes, parameter.help), []).append(name)
     return found
 
 

@@ -9,7 +9,20 @@ from typing import Annotated
 import typer
 
 from lab.cli import common
-from lab.cli.options import AsJson, Checks, Compiler, Cpus, DryRun, Fragments, Host, Patches, Size, Source, Swap, expand
+from lab.cli.options import (
+    AsJson,
+    Checks,
+    Compiler,
+    Cpus,
+    DryRun,
+    Fragments,
+    HostChoice,
+    Patches,
+    Size,
+    Source,
+    Swap,
+    expand,
+)
 from lab.sizes import DEFAULT_SWAP_MIB
 
 
@@ -82,7 +95,7 @@ def port(
 
 def build(
     source: Source,
-    host: Host,
+    host: HostChoice,
     cpus: Cpus = None,
     cc: Compiler = None,
     checks: Checks = True,

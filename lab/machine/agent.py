@@ -99,7 +99,7 @@ def _word(data: bytes) -> int:
     return int(protocol.WORD.unpack(data)[0])
 
 
-class Task:
+class Operations:
     """What the agent and every worker can do. Paths are the guest's; an operation that fails is an RefusedError."""
 
     def __init__(self, rpc: AgentRpc, task: int) -> None:
@@ -176,7 +176,7 @@ class Task:
         self.request(Op.SYNC, deadline=deadline)
 
 
-class Agent(Task):
+class Agent(Operations):
     """Task 0."""
 
     def __init__(self, rpc: AgentRpc) -> None:
@@ -211,7 +211,7 @@ class Agent(Task):
         self.request(Op.REBOOT, protocol.WORD.pack(how))
 
 
-class Worker(Task):
+class Worker(Operations):
     """A process in the guest with memory of its own; it does one request after the other."""
 
     def __init__(self, rpc: AgentRpc, task: int, pid: int) -> None:

@@ -9,7 +9,7 @@ once and never makes the receiver wait. The guest's half is images/src/frame.c; 
   may have been lost, so the next frame may begin inside what looked like this one's payload);
 - a frame that lost its tail leaves the receiver waiting for it. Nothing here runs on a timer, since under QEMU's
   virtual time an idle guest's timers expire at once: the host, when a request has run into its deadline, sends FLUSH
-  (which the agent takes for the missing tail, and refuses) and calls `Decoder.expire` on its own side.
+  (which the agent takes for the missing tail, and refuses) and calls `FrameDecoder.expire` on its own side.
 - nothing is ever sent twice: a request without a reply is an error, and whether it was carried out is not known.
 """
 
@@ -53,7 +53,7 @@ def encode(seq: int, op: int, task: int, payload: bytes = b"") -> bytes:
     return b"".join((SYNC, numbers, _crc(numbers), payload, _crc(payload)))
 
 
-class Decoder:
+class FrameDecoder:
     """Finds the frames in a stream of bytes, whatever else is in it.
 
     `frames` counts the good ones, `dropped` the sync marks given up, `skipped` the bytes that belong to no frame.

@@ -21,7 +21,7 @@ _ERA_WORDS = {
 DUMP = "/proc/self/fd/{}"
 
 
-class Option(msgspec.Struct, frozen=True):
+class QemuOption(msgspec.Struct, frozen=True):
     """A flag of QEMU, its value (empty: it takes none), and why it is there."""
 
     flag: str
@@ -39,49 +39,49 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     swap: int | None
 
 
-def hardware(spec: MachineSpec, accel: str) -> Iterator[Option]:
+def hardware(spec: MachineSpec, accel: str) -> Iterator[QemuOption]:
     """Yield what decides which machine the guest sees; these are part of a snapshot's key."""
-    yield Option("-nodefaults", "", "no device that is not named here")
-    yield Option(
+    yield QemuOption("-nodefaults", "", "no device that is not named here")
+    yield QemuOption(
         "-machine",
         f"{spec.machine_type},hpet=off,vmport=off,usb=off",
         "pinned, so that a snapshot and a boot are the same under a newer QEMU, as long as that has it. "
         "No timer or bus that a kernel of 2000 does not know",
     )
-    yield Option("-cpu", spec.cpu_model, "a pentium has no CMOV: code built for a newer CPU shows at once")
-    yield Option("-m", f"{spec.ram_mib}M", "little memory, so that swapping starts early")
+    yield QemuOption("-cpu", spec.cpu_model, "a pentium has no CMOV: code built for a newer CPU shows at once")
+    yield QemuOption("-m", f"{spec.ram_mib}M", "little memory, so that swapping starts early")
     if spec.cpus > 1:
-        yield Option("-smp", f"{spec.cpus},sockets={spec.cpus}", "the MP table lists one CPU a socket")
-    yield Option("-accel", accel, "TCG unless a probe proved KVM")
+        yield QemuOption("-smp", f"{spec.cpus},sockets={spec.cpus}", "the MP table lists one CPU a socket")
+    yield QemuOption("-accel", accel, "TCG unless a probe proved KVM")
     if accel == "tcg" and spec.icount_shift is not None:
-        yield Option(
+        yield QemuOption(
             "-icount",
             f"shift={spec.icount_shift},sleep={'off' if spec.skip_idle else 'on'}",
             "virtual time runs by instructions: busy waits cost next to nothing, runs repeat closely. An idle guest "
             "sleeps on the host too; with sleep=off it would jump from tick to tick, and two threads of QEMU would be "
             "busy with that whenever the guest waits for its disk or for the host",
         )
-    yield Option("-rtc", "base=2000-04-04T12:00:00,clock=vm", "the guest's date does not depend on the host's")
-    yield Option("-display", "none", "nobody looks at it")
-    yield Option("-nic", "none", "no network, in or out")
-    yield Option("-no-reboot", "", "a panic (panic=1) and a triple fault end QEMU, and so every wait")
+    yield QemuOption("-rtc", "base=2000-04-04T12:00:00,clock=vm", "the guest's date does not depend on the host's")
+    yield QemuOption("-display", "none", "nobody looks at it")
+    yield QemuOption("-nic", "none", "no network, in or out")
+    yield QemuOption("-no-reboot", "", "a panic (panic=1) and a triple fault end QEMU, and so every wait")
 
 
-def confinement() -> Iterator[Option]:
+def confinement() -> Iterator[QemuOption]:
     """Yield what keeps QEMU within bounds on the host."""
-    yield Option(
+    yield QemuOption(
         "-sandbox",
         "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
         "a guest that breaks out of its devices finds no way to start a program",
     )
 
 
-def boot(spec: MachineSpec, parts: Parts) -> Iterator[Option]:
+def boot(spec: MachineSpec, parts: Parts) -> Iterator[QemuOption]:
     """Yield the kernel and its command line."""
     always, several = _ERA_WORDS[spec.disks]
     words = [APPEND.format(spec.disks), always, *([several] * (spec.cpus > 1)), spec.append]
-    yield Option("-kernel", str(parts.kernel_image), "no boot loader in between")
-    yield Option(
+    yield QemuOption("-kernel", str(parts.kernel_image), "no boot loader in between")
+    yield QemuOption(
         "-append",
         " ".join(filter(None, words)),
         "2000: ide1=noprobe saves 2 s of busy waiting; panic=1 because -1 does nothing in these kernels; "
@@ -96,7 +96,7 @@ def boot(spec: MachineSpec, parts: Parts) -> Iterator[Option]:
     )
 
 
-def disks(spec: MachineSpec, parts: Parts, wiring: Wiring) -> Iterator[Option]:
+def disks(spec: MachineSpec, parts: Parts, wiring: Wiring) -> Iterator[QemuOption]:
     """Yield root and swap: read-only images below private overlays that have no name on the host."""
     yield from _disk("root", 0, {"driver": "file", "filename": str(parts.root), "locking": "off"}, wiring.root, 1)
     if wiring.swap is not None:
@@ -106,9 +106,11 @@ def disks(spec: MachineSpec, parts: Parts, wiring: Wiring) -> Iterator[Option]:
         yield from _disk("swap", 1, base, wiring.swap, 2)
 
 
-def _disk(name: str, unit: int, base: dict[str, Any], overlay: int, fdset: int) -> Iterator[Option]:
+def _disk(name: str, unit: int, base: dict[str, Any], overlay: int, fdset: int) -> Iterator[QemuOption]:
     cache = {"no-flush": True}
-    yield Option("-add-fd", f"fd={overlay},set={fdset}", "the overlay is an unnamed file: nothing can be left behind")
+    yield QemuOption(
+        "-add-fd", f"fd={overlay},set={fdset}", "the overlay is an unnamed file: nothing can be left behind"
+    )
     yield _json(
         {"driver": "raw", "node-name": f"{name}-image", "read-only": True, "file": base},
         "the image is shared by all machines",
@@ -124,23 +126,23 @@ def _disk(name: str, unit: int, base: dict[str, Any], overlay: int, fdset: int) 
         "qcow2 because it holds the snapshots; never flushed, since it does not outlive QEMU. The node's name is the "
         "place where faults and throttling can be put in at run time",
     )
-    yield Option("-device", f"ide-hd,id={name},drive={name},bus=ide.0,unit={unit}", "PIIX IDE: the era's own disk")
+    yield QemuOption("-device", f"ide-hd,id={name},drive={name},bus=ide.0,unit={unit}", "PIIX IDE: the era's own disk")
 
 
-def _json(node: dict[str, Any], why: str) -> Option:
-    return Option("-blockdev", json.dumps(node), why)
+def _json(node: dict[str, Any], why: str) -> QemuOption:
+    return QemuOption("-blockdev", json.dumps(node), why)
 
 
-def lines(wiring: Wiring) -> Iterator[Option]:
+def lines(wiring: Wiring) -> Iterator[QemuOption]:
     """Yield QMP, console and agent, each over a socket pair: no socket file, no race to connect."""
     for name, number in (("qmp", wiring.qmp), ("console", wiring.console), ("agent", wiring.agent)):
-        yield Option("-chardev", f"socket,id={name},fd={number}", f"the lab holds the other end of {name}")
-    yield Option("-qmp", "chardev:qmp", "commands, events, snapshots, statistics; -mon is deprecated from 11.1 on")
-    yield Option("-device", "isa-serial,chardev=console,index=0", "ttyS0: only read, never parsed for results")
-    yield Option("-device", "isa-serial,chardev=agent,index=1", "ttyS1: framed requests and replies")
+        yield QemuOption("-chardev", f"socket,id={name},fd={number}", f"the lab holds the other end of {name}")
+    yield QemuOption("-qmp", "chardev:qmp", "commands, events, snapshots, statistics; -mon is deprecated from 11.1 on")
+    yield QemuOption("-device", "isa-serial,chardev=console,index=0", "ttyS0: only read, never parsed for results")
+    yield QemuOption("-device", "isa-serial,chardev=agent,index=1", "ttyS1: framed requests and replies")
 
 
-def command(binary: str, options: list[Option]) -> list[str]:
+def command(binary: str, options: list[QemuOption]) -> list[str]:
     """Return the words of a command line."""
     return [binary, *(word for option in options for word in (option.flag, option.value) if word)]
 
@@ -150,10 +152,10 @@ def by_hand(binary: str, spec: MachineSpec, parts: Parts, accel: str) -> str:
     options = [
         *hardware(spec, accel),
         *boot(spec, parts),
-        Option("-snapshot", "", "the images stay as they are"),
-        Option("-drive", f"file={parts.root},format=raw,if=ide,index=0", "root"),
+        QemuOption("-snapshot", "", "the images stay as they are"),
+        QemuOption("-drive", f"file={parts.root},format=raw,if=ide,index=0", "root"),
     ]
     if parts.swap is not None:
-        options.append(Option("-drive", f"file={parts.swap},format=raw,if=ide,index=1", "swap"))
-    options += [Option("-serial", "mon:stdio", "console"), Option("-serial", "null", "agent")]
+        options.append(QemuOption("-drive", f"file={parts.swap},format=raw,if=ide,index=1", "swap"))
+    options += [QemuOption("-serial", "mon:stdio", "console"), QemuOption("-serial", "null", "agent")]
     return shlex.join(command(binary, options))

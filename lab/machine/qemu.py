@@ -139,7 +139,7 @@ class LocalQemu:
             *options.lines(wiring),
         ]
         if load:
-            chosen.append(options.Option("-loadvm", load, "begin where the snapshot was taken"))
+            chosen.append(options.QemuOption("-loadvm", load, "begin where the snapshot was taken"))
         try:
             self.argv = dying_with_parent(options.command(require(binary, "qemu-system-x86"), chosen))
             files = [root, *([] if swap is None else [swap]), self._dump]

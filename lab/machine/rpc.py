@@ -94,7 +94,7 @@ class AgentRpc:
         self._lock = threading.Lock()
         self._seq = 0
         self._pending: dict[int, Pending] = {}
-        self._decoder = frames.Decoder()
+        self._decoder = frames.FrameDecoder()
         self._damaged_before = 0
         self._unread: deque[tuple[Frame | None, int]] = deque()  # what was sent, and how many bytes; None: a FLUSH
         self.stale = 0
@@ -139,7 +139,7 @@ class AgentRpc:
     def reset(self, why: str) -> None:
         """Forget everything that is under way, half a frame included; for the loop's thread."""
         self._damaged_before = self.damaged
-        self._decoder = frames.Decoder()
+        self._decoder = frames.FrameDecoder()
         self._unread.clear()
         gone, self._pending = self._pending, {}
         for pending in gone.values():

@@ -3,6 +3,6 @@
 from lab.matrix.cells import Cell, cells
 from lab.matrix.executor import LocalExecutor
 from lab.matrix.selection import select
-from lab.matrix.store import MatrixPlan, Result, ResultStore, read
+from lab.matrix.store import CellResult, MatrixPlan, ResultStore, read
 
-__all__ = ["Cell", "LocalExecutor", "MatrixPlan", "Result", "ResultStore", "cells", "read", "select"]
+__all__ = ["Cell", "CellResult", "LocalExecutor", "MatrixPlan", "ResultStore", "cells", "read", "select"]

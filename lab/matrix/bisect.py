@@ -12,10 +12,10 @@ from typing import Literal
 import msgspec
 
 from lab.errors import UsageError
-from lab.matrix.store import Result
+from lab.matrix.store import CellResult
 
 Behaviour = Literal["passes", "fails", "flaky", "unknown"]
-Probe = Callable[[str], Sequence[Result]]
+Probe = Callable[[str], Sequence[CellResult]]
 _HALF = 0.5
 
 
@@ -23,7 +23,7 @@ class Finding(msgspec.Struct, frozen=True):
     """What a release came to: how often it passed and failed, and why it failed the first time."""
 
     kernel: str
-    results: tuple[Result, ...]
+    results: tuple[CellResult, ...]
 
     @property
     def passed(self) -> int:

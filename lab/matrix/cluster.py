@@ -35,7 +35,7 @@ from lab.matrix import tasks
 from lab.matrix.archive import Archive, pack, unpack
 from lab.matrix.cells import Cell
 from lab.matrix.executor import Tell
-from lab.matrix.store import MatrixPlan, Result, ResultStore
+from lab.matrix.store import CellResult, MatrixPlan, ResultStore
 from lab.matrix.work import KERNEL_CODES, Trouble
 from lab.settings import Settings
 from lab.version import KernelVersion
@@ -94,7 +94,7 @@ class ClusterExecutor:
         groups: dict[tuple[str, str], Group] = {}
         for cell in cells:
             if cell.kernel in missing:
-                self._note(Result(cell=cell, outcome="impossible", reason=missing[cell.kernel]))
+                self._note(CellResult(cell=cell, outcome="impossible", reason=missing[cell.kernel]))
                 continue
             variant = era_of(KernelVersion(cell.kernel)).kernel_for(cell.variant)
             groups.setdefault((cell.kernel, variant), Group(cell.kernel, variant)).cells.append(cell)
@@ -181,7 +181,7 @@ class ClusterExecutor:
         def then(answer: Any) -> None:
             if isinstance(answer, tasks.Lacks) and sent is None:
                 self._do_aside(lambda: _packed(tree, self._cache.root), again)
-            elif isinstance(answer, tasks.Built):
+            elif isinstance(answer, tasks.BuildOutcome):
                 self._keep(group, answer)
             elif isinstance(answer, tasks.NotBuilt):
                 unpack(answer.said, self.store.folder)
@@ -197,7 +197,7 @@ class ClusterExecutor:
 
         self._submit("build", then, tasks.build_kernel, group.kernel, group.variant, tree.digest, sent)
 
-    def _keep(self, group: Group, built: tasks.Built) -> None:
+    def _keep(self, group: Group, built: tasks.BuildOutcome) -> None:
         unpack(built.said, self.store.folder)
         tasks.stored(built.key, built.kernel, self._cache.root)
         group.key = built.key
@@ -205,7 +205,7 @@ class ClusterExecutor:
 
     def _give_up(self, group: Group, trouble: Trouble) -> None:
         for cell in group.cells:
-            self._note(Result(cell=cell, outcome=trouble.outcome, reason=trouble.reason))
+            self._note(CellResult(cell=cell, outcome=trouble.outcome, reason=trouble.reason))
 
     def _attempt(self, cell: Cell, group: Group, sent: Archive | None = None) -> None:
         def then(answer: Any) -> None:
@@ -216,7 +216,7 @@ class ClusterExecutor:
                 self._attempt(cell, group, self._parcel(group.key))
             else:
                 trouble = _trouble(answer)
-                self._note(Result(cell=cell, outcome=trouble.outcome, reason=trouble.reason))
+                self._note(CellResult(cell=cell, outcome=trouble.outcome, reason=trouble.reason))
 
         self._submit("cell", then, tasks.attempt, cell, _only(cell, self.store.plan), group.key, sent)
 
@@ -259,7 +259,7 @@ class ClusterExecutor:
 
         threading.Thread(target=run, daemon=True).start()
 
-    def _note(self, result: Result) -> None:
+    def _note(self, result: CellResult) -> None:
         self.store.add(result)
         with contextlib.suppress(OSError):  # nobody listens any more
             self.tell(result)

@@ -18,12 +18,12 @@ from pathlib import Path
 from lab.affinity import pinned
 from lab.matrix import work
 from lab.matrix.cells import Cell
-from lab.matrix.store import Result, ResultStore
+from lab.matrix.store import CellResult, ResultStore
 
 _CELL, _BUILD = 0, 1  # the smaller one first
 _LOOK_SECONDS = 0.2
 Job = Callable[[int], None]  # with the number of the worker that does it
-Tell = Callable[[Result], None]
+Tell = Callable[[CellResult], None]
 
 
 class LocalExecutor:
@@ -48,7 +48,7 @@ class LocalExecutor:
         groups: dict[tuple[str, str], list[Cell]] = {}
         for cell in cells:
             if cell.kernel in missing:
-                self._note(Result(cell=cell, outcome="impossible", reason=missing[cell.kernel]))
+                self._note(CellResult(cell=cell, outcome="impossible", reason=missing[cell.kernel]))
             else:
                 groups.setdefault((cell.kernel, cell.variant), []).append(cell)
         for (kernel, variant), group in groups.items():
@@ -99,13 +99,13 @@ class LocalExecutor:
             if trouble is None:
                 self._put(_CELL, partial(self._attempt, cell))
             else:
-                self._note(Result(cell=cell, outcome=trouble.outcome, reason=trouble.reason))
+                self._note(CellResult(cell=cell, outcome=trouble.outcome, reason=trouble.reason))
 
     def _attempt(self, cell: Cell, number: int) -> None:
         with pinned(number) if self._workers > 1 else nullcontext():
             self._note(work.attempt(cell, self._folder, self.store.plan, self.stop))
 
-    def _note(self, result: Result) -> None:
+    def _note(self, result: CellResult) -> None:
         with self._lock:
             self.store.add(result)
             with contextlib.suppress(OSError):  # nobody listens any more

@@ -40,7 +40,7 @@ class MatrixPlan(msgspec.Struct, frozen=True, kw_only=True):
         return cells(self.kernels, self.scenarios, seeds=self.seeds, **dimensions)
 
 
-class Result(msgspec.Struct, frozen=True, kw_only=True):
+class CellResult(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a cell; `run` is its run's folder, relative to the matrix's; empty: there is none."""
 
     cell: Cell
@@ -68,7 +68,7 @@ class ResultStore:
         """UsageError: somebody has it open."""
         self.folder = folder
         self.plan = plan
-        self.results: dict[Cell, Result] = {}
+        self.results: dict[Cell, CellResult] = {}
         self._lock = FileLock(folder / ".lock", timeout=0)
         with host_trouble(f"locking {folder}"):
             try:
@@ -102,7 +102,7 @@ class ResultStore:
         store.results = {result.cell: result for result in read(folder)}
         return store
 
-    def add(self, result: Result) -> None:
+    def add(self, result: CellResult) -> None:
         """Write a result down; HostError: the host does not let us, a full disk for one."""
         with host_trouble(f"writing a result to {self.folder}"), (self.folder / RESULTS).open("ab", 0) as file:
             jsonlines.append(file, msgspec.json.encode(result))
@@ -112,7 +112,7 @@ class ResultStore:
         """Return the cells about which nothing is known yet, and those that had less time than there is now."""
         return [cell for cell in self.plan.cells() if self._is_open(self.results.get(cell))]
 
-    def _is_open(self, result: Result | None) -> bool:
+    def _is_open(self, result: CellResult | None) -> bool:
         if result is not None and result.outcome == "timeout":
             return result.seconds < self.plan.timeout
         return result is None or not result.known
@@ -126,15 +126,15 @@ def read_plan(folder: Path) -> MatrixPlan:
         raise UsageError(f"{folder} is no matrix's folder: {error}", hint="it has a plan.json") from error
 
 
-def read(folder: Path) -> list[Result]:
+def read(folder: Path) -> list[CellResult]:
     """Return the last result of each cell, in the order of the plan; a line that was cut off is left out."""
     path = folder / RESULTS
-    found: dict[Cell, Result] = {}
+    found: dict[Cell, CellResult] = {}
     with host_trouble(f"reading {path}"):
         lines = list(jsonlines.lines(path)) if path.exists() else []
     for number, line in lines:
         try:
-            result = msgspec.json.decode(line, type=Result)
+            result = msgspec.json.decode(line, type=CellResult)
         except msgspec.MsgspecError as error:
             raise UsageError(f"{path}:{number}: {error}", doing="reading a matrix's results") from error
         found[result.cell] = result

@@ -29,7 +29,7 @@ from lab.journal import Journal
 from lab.matrix import work
 from lab.matrix.archive import Archive, check, pack, sealed, unpack
 from lab.matrix.cells import Cell
-from lab.matrix.store import MatrixPlan, Result
+from lab.matrix.store import CellResult, MatrixPlan
 from lab.settings import Settings
 from lab.source.packing import packed
 
@@ -57,7 +57,7 @@ class Lacks(msgspec.Struct, frozen=True):
     worker: str
 
 
-class Built(msgspec.Struct, frozen=True):
+class BuildOutcome(msgspec.Struct, frozen=True):
     """A kernel's key; the kernel itself unless whoever asked has the same cache; and what the build said."""
 
     key: str
@@ -75,7 +75,7 @@ class NotBuilt(msgspec.Struct, frozen=True):
 class Done(msgspec.Struct, frozen=True):
     """A cell's result, and what its run left."""
 
-    result: Result
+    result: CellResult
     left: Archive
 
 
@@ -124,7 +124,7 @@ def busy(matrix: str) -> int:
 
 
 def build_kernel(order: Order, kernel: str, variant: str, tree_digest: str, sent: Archive | None) -> Any:
-    """Build a kernel into this worker's cache, from a tree that is here or was sent: Built, NotBuilt or Lacks."""
+    """Build a kernel into this worker's cache, from a tree that is here or was sent: BuildOutcome, NotBuilt, Lacks."""
     settings = Settings.from_environment()
     with _at_work(order) as (stop, folder):
         found = _tree(kernel, tree_digest, sent, settings)
@@ -142,7 +142,7 @@ def build_kernel(order: Order, kernel: str, variant: str, tree_digest: str, sent
                 trouble = work.Trouble("error", f"{_name()} built another kernel than it was asked for")
                 return NotBuilt(trouble, pack(folder))
         same = order.cache == cache_identity(settings.cache)
-        return Built(made.key, None if same else pack(made.manifest.parent), pack(folder))
+        return BuildOutcome(made.key, None if same else pack(made.manifest.parent), pack(folder))
 
 
 def attempt(order: Order, cell: Cell, plan: MatrixPlan, key: str, sent: Archive | None) -> Done | Lacks:

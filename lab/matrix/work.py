@@ -14,7 +14,7 @@ from lab import journal
 from lab.child import Child
 from lab.errors import CompileError, LabError
 from lab.matrix.cells import Cell
-from lab.matrix.store import MatrixPlan, Result
+from lab.matrix.store import CellResult, MatrixPlan
 from lab.report.grid import Outcome
 
 BUILD_SECONDS = 1800.0
@@ -65,7 +65,7 @@ def build(kernel: str, variant: str, folder: Path, stop: Stop, options: Sequence
     return Trouble("impossible" if code in KERNEL_CODES else "error", what)
 
 
-def attempt(cell: Cell, folder: Path, plan: MatrixPlan, stop: Stop, options: Sequence[str] = ()) -> Result:
+def attempt(cell: Cell, folder: Path, plan: MatrixPlan, stop: Stop, options: Sequence[str] = ()) -> CellResult:
     """Run a cell's scenario; its folder, with a page, is below `folder`/cells. `options` are more of its options."""
     from lab.matrix.page import leave_run  # takes a while
 
@@ -82,11 +82,11 @@ def attempt(cell: Cell, folder: Path, plan: MatrixPlan, stop: Stop, options: Seq
             leave_run(runs[-1])
     if code is None:
         why = f"no end within {plan.timeout:g} s"
-        return Result(cell=cell, outcome="timeout", seconds=seconds, reason=why, run=run)
+        return CellResult(cell=cell, outcome="timeout", seconds=seconds, reason=why, run=run)
     outcome, reason = _verdict(runs[-1]) if runs else ("error", "")
     if outcome != "passed" and not reason:
         reason = complaint or f"it ended with {code}"
-    return Result(cell=cell, outcome=outcome, seconds=seconds, reason=reason, run=run)
+    return CellResult(cell=cell, outcome=outcome, seconds=seconds, reason=reason, run=run)
 
 
 def _call(

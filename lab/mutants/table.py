@@ -35,7 +35,7 @@ class Mutant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return version in VersionRange(self.kernels) and self.cpus in (0, cpus)
 
 
-class _Table(msgspec.Struct, forbid_unknown_fields=True):
+class _MutantTable(msgspec.Struct, forbid_unknown_fields=True):
     mutant: tuple[Mutant, ...]
 
 
@@ -43,7 +43,7 @@ def load(path: Path | None = None) -> tuple[Mutant, ...]:
     """Read the table (the project's own, if no other is named); a damaged one is a UsageError."""
     path = path or folder("kvmd") / "mutants.toml"
     try:
-        table = msgspec.toml.decode(path.read_bytes(), type=_Table).mutant
+        table = msgspec.toml.decode(path.read_bytes(), type=_MutantTable).mutant
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise UsageError(f"{path.name}: {error}", doing="reading the table of mutants") from error
     for mutant in table:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from lab.errors import SourceError
-from lab.source.catalogue import Shape
+from lab.source.catalogue import TreeShape
 
 KEPT_ARCHITECTURES = {"i386", "x86"}
 KEPT_HEADERS = {"asm-i386", "asm-x86", "asm-generic"}
@@ -33,7 +33,7 @@ def needed(folder: str, name: str) -> bool:
     return True
 
 
-def copy_tree(source: Path, target: Path, shape: Shape | None = None) -> None:
+def copy_tree(source: Path, target: Path, shape: TreeShape | None = None) -> None:
     """Copy `source` to the new folder `target`: files by value with their modes, links as links, times not kept.
 
     What counts for the shape is copied, or if it says nothing of that, what `needed` tells. SourceError: a file of the
@@ -48,7 +48,7 @@ def copy_tree(source: Path, target: Path, shape: Shape | None = None) -> None:
         raise
 
 
-def _copy(source: Path, target: Path, shape: Shape | None) -> None:
+def _copy(source: Path, target: Path, shape: TreeShape | None) -> None:
     if shape is not None and shape.needed:
         with ThreadPoolExecutor(_THREADS) as pool:
             for _ in pool.map(lambda pair: shutil.copy(*pair), list(_lay_out(source, target, shape)), chunksize=64):
@@ -83,7 +83,7 @@ def _copy_whole(paths: list[Path], target: Path) -> None:
         raise OSError(number, last)
 
 
-def _lay_out(source: Path, target: Path, shape: Shape) -> Iterator[tuple[str, str]]:
+def _lay_out(source: Path, target: Path, shape: TreeShape) -> Iterator[tuple[str, str]]:
     """Make the folders and links below `target` that count; yield the pairs of files that are to be copied."""
     target.mkdir()
     for folder, folders, files in os.walk(source):

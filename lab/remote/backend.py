@@ -89,10 +89,10 @@ class RemoteBackend:
             mutant=plan.mutant,
             checks=plan.checks,
         )
-        built = self.client.ask(wanted, messages.Built | None, journal)
+        built = self.client.ask(wanted, messages.BuiltKernel | None, journal)
         if built is None:
             self._send_tree(plan.tree, journal)
-            built = self.client.ask(messages.BuildKernel(wanted), messages.Built, journal, BUILD_SECONDS)
+            built = self.client.ask(messages.BuildKernel(wanted), messages.BuiltKernel, journal, BUILD_SECONDS)
         there: Kernel = built.kernel
         paths = self._fetch("kernels", there.key, there.bzimage.parent, built.files, journal)
         names = ("bzimage", "vmlinux", "system_map", "config", "manifest")

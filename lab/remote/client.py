@@ -25,7 +25,7 @@ from lab.machine.stream import whenever_readable
 from lab.remote import messages
 from lab.remote.connection import Connection
 from lab.remote.errors import ConnectionLostError
-from lab.remote.packets import HEARTBEAT_SECONDS, SILENCE_SECONDS, Decoder, Kind, Packet
+from lab.remote.packets import HEARTBEAT_SECONDS, SILENCE_SECONDS, Kind, Packet, PacketDecoder
 
 ASK_SECONDS = 120.0
 START_SECONDS = 60.0  # until a peer's first word: on a busy host, reading and compiling its modules may take long
@@ -64,7 +64,7 @@ class Client:
         self._complaint = b""
         self._quiet, self._patience = 0.0, max(silence, START_SECONDS)
         self._spoke = False
-        self._decoder = Decoder()
+        self._decoder = PacketDecoder()
         self._outgoing: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._sender = threading.Thread(target=self._send_all, name="kvmd-lab-sender", daemon=True)
         self._sender.start()

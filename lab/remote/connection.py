@@ -25,7 +25,7 @@ KEEPALIVE_SECONDS = 15
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
-class Said(msgspec.Struct, frozen=True):
+class CommandOutput(msgspec.Struct, frozen=True):
     """What a command said, and how it ended."""
 
     status: int
@@ -62,7 +62,7 @@ class Connection:
             raise self._lost(error, "starting a command there") from error
         return channel
 
-    def run(self, command: str, seconds: float = COMMAND_SECONDS) -> Said:
+    def run(self, command: str, seconds: float = COMMAND_SECONDS) -> CommandOutput:
         """Run a command to its end; RemoteError after `seconds` without a word."""
         channel = self.channel(command)
         channel.settimeout(seconds)
@@ -75,7 +75,7 @@ class Connection:
             raise self._lost(error, f"running {command}") from error
         finally:
             channel.close()
-        return Said(status, out.decode(errors="replace"), err.decode(errors="replace"))
+        return CommandOutput(status, out.decode(errors="replace"), err.decode(errors="replace"))
 
     def put(self, source: Any, path: str) -> None:
         """Write an open file to a path on the other side; HostError if there is no room for it."""

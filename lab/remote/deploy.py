@@ -18,7 +18,7 @@ from lab.cache import Cache, digest
 from lab.errors import HostError
 from lab.journal import Journal
 from lab.remote import bundle
-from lab.remote.connection import Connection, Said
+from lab.remote.connection import CommandOutput, Connection
 
 SET_UP_SECONDS = 900.0
 _FIND = """
@@ -89,7 +89,7 @@ def _find(connection: Connection, own: bundle.Bundle) -> tuple[Deployment, bool]
     return Deployment(cache, f"{cache}/labs/{own.digest}", f"{cache}/venvs/{own.needs}"), rest == ["ready"]
 
 
-def _check(said: Said, doing: str) -> None:
+def _check(said: CommandOutput, doing: str) -> None:
     if said.status != 0:
         lines = (said.err or said.out).splitlines()
         raise HostError(f"it ended with status {said.status}", doing=doing, seen=lines[-12:] or ["(no word)"])

@@ -66,7 +66,7 @@ class Handlers:
     def _host(self) -> LocalHost:
         return LocalHost(self.settings, self._cache)
 
-    def _kernel(self, request: m.FindKernel | m.BuildKernel, journal: Journal) -> m.Built | None:
+    def _kernel(self, request: m.FindKernel | m.BuildKernel, journal: Journal) -> m.BuiltKernel | None:
         wanted = request if isinstance(request, m.FindKernel) else request.wanted
         plan = build.Plan(
             tree=Tree(self.settings.cache / TREES / wanted.tree / TOP, wanted.version, wanted.tree, wanted.origin),
@@ -82,7 +82,7 @@ class Handlers:
             kernel = build.find(plan, self.settings)
         else:
             kernel = build.build(plan, self.settings, journal)
-        return None if kernel is None else m.Built(kernel, _digests(kernel.bzimage.parent))
+        return None if kernel is None else m.BuiltKernel(kernel, _digests(kernel.bzimage.parent))
 
     def _image(self, cc: str, swap_mib: int, journal: Journal) -> m.Disks:
         made = image.build(self.settings, self._cache, journal, cc=cc, swap_mib=swap_mib)

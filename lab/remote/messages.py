@@ -53,7 +53,7 @@ class Take(Request, frozen=True):
 
 
 class FindKernel(Request, frozen=True, kw_only=True):
-    """Return a kernel that is there already. Answer: Built or None. As BuildKernel, but `tree` need not be there."""
+    """Return a kernel that is there already. Answer: BuiltKernel or None. `tree` need not be there."""
 
     version: KernelVersion
     tree: str
@@ -68,7 +68,7 @@ class FindKernel(Request, frozen=True, kw_only=True):
 
 
 class BuildKernel(Request, frozen=True):
-    """Build a kernel. Answer: Built."""
+    """Build a kernel. Answer: BuiltKernel."""
 
     wanted: FindKernel
 
@@ -87,7 +87,7 @@ class HasTree(Request, frozen=True):
     digest: str
 
 
-class Built(msgspec.Struct, frozen=True):
+class BuiltKernel(msgspec.Struct, frozen=True):
     """A kernel, and the SHA-256 of each of its files by name."""
 
     kernel: Kernel

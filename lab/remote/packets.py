@@ -48,7 +48,7 @@ class Packet(msgspec.Struct, frozen=True):
         return HEADER.pack(self.kind, self.machine, len(self.payload)) + self.payload
 
 
-class Decoder:
+class PacketDecoder:
     """Takes bytes as they come, and gives whole packets."""
 
     def __init__(self) -> None:

@@ -27,7 +27,7 @@ from lab.machine.loop import loop
 from lab.machine.stream import Stream
 from lab.remote import messages
 from lab.remote.handlers import Handlers, settings_for
-from lab.remote.packets import HEARTBEAT_SECONDS, SILENCE_SECONDS, Decoder, Kind, Packet
+from lab.remote.packets import HEARTBEAT_SECONDS, SILENCE_SECONDS, Kind, Packet, PacketDecoder
 from lab.remote.watchdog import ENDING, Heartbeat, under_watchdog
 from lab.settings import Settings
 
@@ -43,7 +43,7 @@ class Peer:
         self.handlers = Handlers(settings, self._say)
         self._heartbeat = heartbeat
         self._asked: queue.SimpleQueue[messages.Asked | None] = queue.SimpleQueue()
-        self._decoder = Decoder()
+        self._decoder = PacketDecoder()
         self._heard = time.monotonic()
         self._silence = SILENCE_SECONDS
         self._greeted = asyncio.Event()

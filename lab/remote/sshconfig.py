@@ -32,14 +32,14 @@ _LISTS = {"identityfile"}
 _WITH_TOKENS = ("identityfile", "proxycommand", "userknownhostsfile")
 
 
-class Said(msgspec.Struct, frozen=True):
+class Lookup(msgspec.Struct, frozen=True):
     """Options by their names in lower case, those that somebody set; and sentences on what was not followed."""
 
     values: dict[str, Any]
     notes: tuple[str, ...] = ()
 
 
-def look_up(host: str, user: str | None, port: int | None, folder: Path) -> Said:
+def look_up(host: str, user: str | None, port: int | None, folder: Path) -> Lookup:
     """Return what is said of a host (with what was typed beside its name); `folder` has the `config`.
 
     UsageError: it cannot be understood.
@@ -50,10 +50,10 @@ def look_up(host: str, user: str | None, port: int | None, folder: Path) -> Said
     if client is None:
         return _by_paramiko(host, config)
     if not own and not config.is_file():
-        return Said({})
+        return Lookup({})
     typed = [*(["-l", user] if user else []), *(["-p", str(port)] if port else [])]
     words = [client, "-G", "-T", *([] if own else ["-F", str(config)]), *typed, "--", host]
-    return Said(_spelled_out(_without_defaults(_ask(words, config), client), host, folder.parent))
+    return Lookup(_spelled_out(_without_defaults(_ask(words, config), client), host, folder.parent))
 
 
 def _ask(words: list[str], config: Path) -> dict[str, Any]:
@@ -124,9 +124,9 @@ def _spelled_out(values: dict[str, Any], typed: str, home: Path) -> dict[str, An
     return values
 
 
-def _by_paramiko(host: str, config: Path) -> Said:
+def _by_paramiko(host: str, config: Path) -> Lookup:
     if not config.is_file():
-        return Said({})
+        return Lookup({})
     from paramiko import SSHConfig, SSHException
 
     try:
@@ -135,7 +135,7 @@ def _by_paramiko(host: str, config: Path) -> Said:
     except (SSHException, OSError, ImportError, ValueError) as error:
         raise UsageError(f"{config} cannot be understood ({error})", doing=f"looking up {host}") from error
     notes = tuple(f"not followed in {config}: {line} (there is no ssh to ask)" for line in left_out)
-    return Said(values, notes)
+    return Lookup(values, notes)
 
 
 def _readable(lines: list[str]) -> tuple[list[str], list[str]]:

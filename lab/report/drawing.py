@@ -5,26 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from lab.report import canvas
-from lab.report.board import Bar, Board, Curve, Mark
-from lab.report.canvas import Picture, lasting, short
+from lab.report import svg
+from lab.report.chart import Bar, Chart, Curve, Mark
 from lab.report.scenarios import Scenario
+from lab.report.svg import Picture, lasting, short
 from lab.report.timeline import MACHINE, Call, Panel, Segment
 from lab.report.view import Run, Stage
 
 SIGNS = {"passed": "✓", "failed": "✗", "error": "!", "skipped": "–", "unfinished": "…"}  # noqa: RUF001
 MORE_SIGNS = {"impossible": "∅", "timeout": "◔"}  # of a grid
-_FIGURES = {"passed": canvas.CHECK, "skipped": canvas.BAR}
+_FIGURES = {"passed": svg.CHECK, "skipped": svg.BAR}
 MIB = 1 << 20
 
 
 def whole(run: Run, panel: Panel, width: int, name: str) -> Picture:
     """Draw all of a process's time with a machine, which is the axis's zero."""
     title = f"Timeline of process {panel.worker}" if panel.worker else "Timeline of the machine"
-    board = Board(panel.begin, panel.end, width, panel.begin)
+    chart = Chart(panel.begin, panel.end, width, panel.begin)
     mine = [one for one in run.scenarios if one.worker == panel.worker and one.end >= panel.begin]
-    board.lanes("scenarios", (_scenario(one, run.seed) for one in mine))
-    return _draw(board, run, panel, name, title)
+    chart.lanes("scenarios", (_scenario(one, run.seed) for one in mine))
+    return _draw(chart, run, panel, name, title)
 
 
 def before(run: Run, width: int, name: str) -> Picture | None:
@@ -33,10 +33,10 @@ def before(run: Run, width: int, name: str) -> Picture | None:
     found = [stage for stage in run.stages if stage.name not in MACHINE and stage.begin <= first]
     if not found:
         return None
-    board = Board(min(stage.begin for stage in found), max(stage.begin + stage.seconds for stage in found), width)
-    board.lanes("stages", (_stage(stage, told=True) for stage in found), most=4)
+    chart = Chart(min(stage.begin for stage in found), max(stage.begin + stage.seconds for stage in found), width)
+    chart.lanes("stages", (_stage(stage, told=True) for stage in found), most=4)
     words = [f"{stage.name} {lasting(stage.seconds)}" for stage in found]
-    return board.picture(name, "What was prepared", f"{', '.join(words)}.")
+    return chart.picture(name, "What was prepared", f"{', '.join(words)}.")
 
 
 def part(run: Run, scenario: Scenario, width: int, name: str) -> Picture | None:
@@ -45,36 +45,36 @@ def part(run: Run, scenario: Scenario, width: int, name: str) -> Picture | None:
     if panel is None or scenario.end <= panel.begin:
         return None
     begin = max(scenario.begin, panel.begin)  # the first one's setup may have built a kernel
-    board = Board(begin, scenario.end, width, panel.begin)
-    return _draw(board, run, panel, name, f"Timeline of {scenario.name}")
+    chart = Chart(begin, scenario.end, width, panel.begin)
+    return _draw(chart, run, panel, name, f"Timeline of {scenario.name}")
 
 
-def _draw(board: Board, run: Run, panel: Panel, name: str, title: str) -> Picture:
-    begin, end = board.begin, board.end
+def _draw(chart: Chart, run: Run, panel: Panel, name: str, title: str) -> Picture:
+    begin, end = chart.begin, chart.end
     mine = [one for one in run.scenarios if one.worker == panel.worker and one.end >= begin and one.begin <= end]
     inside = [segment for segment in panel.segments if segment.samples[-1].t >= begin and segment.samples[0].t <= end]
     stages = [one for one in run.stages if one.worker == panel.worker and one.begin + one.seconds > begin]
-    board.lanes("stages", map(_stage, stages))
-    _memory(board, inside)
-    board.bars("calls of kvmd", "kvmd", panel.kvmd)
-    board.bars("calls of kvmd that it refused", "refused", panel.refused)
-    board.lanes("calls that took long", map(_call, panel.long_calls), most=4)
-    board.bars("lines on the console", "console", panel.console)
-    board.marks("faults, asserts, and how scenarios ended", _marks(mine))
-    return board.picture(name, title, says(mine, inside, sum(begin <= t <= end for t in panel.kvmd)))
+    chart.lanes("stages", map(_stage, stages))
+    _memory(chart, inside)
+    chart.bars("calls of kvmd", "kvmd", panel.kvmd)
+    chart.bars("calls of kvmd that it refused", "refused", panel.refused)
+    chart.lanes("calls that took long", map(_call, panel.long_calls), most=4)
+    chart.bars("lines on the console", "console", panel.console)
+    chart.marks("faults, asserts, and how scenarios ended", _marks(mine))
+    return chart.picture(name, title, says(mine, inside, sum(begin <= t <= end for t in panel.kvmd)))
 
 
-def _memory(board: Board, inside: Sequence[Segment]) -> None:
+def _memory(chart: Chart, inside: Sequence[Segment]) -> None:
     def curves(field: str) -> list[Curve]:
         return [[(one.t, getattr(one, field) / 1024) for one in segment.samples] for segment in inside]
 
     totals = [one.total_kib / 1024 for segment in inside for one in segment.samples]
-    board.curves("free memory, as the guest tells", "MiB", "free", curves("free_kib"), max(totals, default=0.0))
-    board.curves("swap in use, as the guest tells", "MiB", "used", curves("swap_used_kib"))
+    chart.curves("free memory, as the guest tells", "MiB", "free", curves("free_kib"), max(totals, default=0.0))
+    chart.curves("swap in use, as the guest tells", "MiB", "used", curves("swap_used_kib"))
     read = [rates(segment, "swap_read") for segment in inside]
     written = [rates(segment, "swap_written") for segment in inside]
-    board.mirror("swap traffic, as QEMU counts", "MiB/s", ("read", read), ("written", written))
-    board.curves("guest's clock since the first sample", "s", "guest", [guest_time(segment) for segment in inside])
+    chart.mirror("swap traffic, as QEMU counts", "MiB/s", ("read", read), ("written", written))
+    chart.curves("guest's clock since the first sample", "s", "guest", [guest_time(segment) for segment in inside])
 
 
 def rates(segment: Segment, field: str) -> Curve:
@@ -113,13 +113,13 @@ def _call(call: Call) -> Bar:
 
 def _marks(mine: Iterable[Scenario]) -> Iterable[Mark]:
     for one in mine:
-        figure = _FIGURES.get(one.verdict, canvas.CROSS)
+        figure = _FIGURES.get(one.verdict, svg.CROSS)
         yield Mark(one.end, one.verdict, figure, f"{one.name}: {one.verdict}")
         for check in one.checks:
-            kind, figure = ("passed", canvas.CHECK) if check.passed else ("failed", canvas.CROSS)
+            kind, figure = ("passed", svg.CHECK) if check.passed else ("failed", svg.CROSS)
             yield Mark(check.t, kind, figure, f"{check.what}: {'held' if check.passed else 'did not hold'}")
         for fault in one.faults:
-            yield Mark(fault.t, "fault", canvas.DIAMOND, f"{fault.kind}: {fault.text}")
+            yield Mark(fault.t, "fault", svg.DIAMOND, f"{fault.kind}: {fault.text}")
 
 
 def says(mine: Sequence[Scenario], inside: Sequence[Segment], calls: int) -> str:

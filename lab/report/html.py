@@ -19,11 +19,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from lab.errors import UsageError
 from lab.host_trouble import host_trouble
 from lab.report import drawing
-from lab.report.canvas import Picture, lasting
 from lab.report.grid import MANY_NAMES, Grid, shown
 from lab.report.journals import load
 from lab.report.plain import TELLS
 from lab.report.scenarios import Scenario
+from lab.report.svg import Picture, lasting
 from lab.report.timeline import Panel, Sample
 from lab.report.view import Run, view
 

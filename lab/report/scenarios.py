@@ -26,7 +26,7 @@ class Fault(msgspec.Struct, frozen=True):
     trace: tuple[str, ...] = ()
 
 
-class Check(msgspec.Struct, frozen=True):
+class Assertion(msgspec.Struct, frozen=True):
     """Something that was asserted."""
 
     t: float
@@ -53,7 +53,7 @@ class Scenario(msgspec.Struct, frozen=True):
     trace: str = ""
     machine: str = ""
     worker: str = ""
-    checks: tuple[Check, ...] = ()
+    checks: tuple[Assertion, ...] = ()
     faults: tuple[Fault, ...] = ()
     console: tuple[str, ...] = ()
 
@@ -68,7 +68,7 @@ class Scenario(msgspec.Struct, frozen=True):
         return self.why.strip().partition("\n")[0]
 
     @property
-    def shown_checks(self) -> list[Check]:
+    def shown_checks(self) -> list[Assertion]:
         """The asserts, each line of the test's text once: a loop may repeat it a thousand times."""
         return list({(one.where or one.t, one.what, one.passed): one for one in self.checks}.values())
 
@@ -141,9 +141,9 @@ def faults(events: Sequence[Event]) -> list[Fault]:
     return [Fault(t, found.kind, line.strip()) for t, line in lines if (found := oops.death(line))]
 
 
-def _checks(events: Sequence[Event]) -> list[Check]:
+def _checks(events: Sequence[Event]) -> list[Assertion]:
     return [
-        Check(event["t"], event["what"], bool(event["passed"]), event.get("line", ""))
+        Assertion(event["t"], event["what"], bool(event["passed"]), event.get("line", ""))
         for event in events
         if event["kind"] == "check"
     ]

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 import msgspec
 
+from lab.machine.kvmdctl import command_name
 from lab.machine.protocol import errno_name
 from lab.report.journals import Event
 from lab.report.scenarios import Scenario
-from lab.scenario.kvmd import command_name
 
 LONG = 0.02  # seconds: a call that lasts so long is shown by itself,
 MOST = 200  # if it is among the longest so many of its panel

@@ -11,54 +11,18 @@ whose `status` is the negative errno.
 
 from __future__ import annotations
 
-import struct
 from contextlib import suppress
 from typing import Self
 
 import msgspec
 
 from lab.machine.agent import MEMORY_SECONDS, PatternCheck, Worker
+from lab.machine.kvmdctl import LAYOUTS, Command
 from lab.machine.rpc import RefusedError
 
 DEDICATED = 1
 LOOK, CHANGE = 0, 1
 WINDOW = 64 << 10
-
-_BASE = 0x4B00
-OPEN, CLOSE, ALLOC, FREE, MAP, UNMAP, FILL, VERIFY, PEEK, POKE, STATS, GROW, SHRINK = (
-    _BASE + number for number in range(13)
-)
-_LAYOUTS = {
-    number: struct.Struct(f"<{words}I")
-    for number, words in {
-        OPEN: 2,
-        CLOSE: 2,
-        ALLOC: 3,
-        FREE: 3,
-        MAP: 5,
-        UNMAP: 2,
-        FILL: 10,
-        VERIFY: 10,
-        PEEK: 4,
-        POKE: 4,
-        STATS: 12,
-        GROW: 4,
-        SHRINK: 4,
-    }.items()
-}
-
-_NAMES = dict(
-    zip(
-        _LAYOUTS,
-        ("open", "close", "alloc", "free", "map", "unmap", "fill", "verify", "peek", "poke", "stats", "grow", "shrink"),
-        strict=True,
-    )
-)
-
-
-def command_name(command: int) -> str:
-    """Return what a command is called; an unknown one, as a test of wrong arguments sends it, in hexadecimal."""
-    return _NAMES.get(command, f"{command:#x}")
 
 
 class KvmdStats(msgspec.Struct, frozen=True):
@@ -84,15 +48,15 @@ class Kvmd:
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
 
-    def ioctl(self, command: int, *words: int, deadline: float = MEMORY_SECONDS) -> tuple[int, ...]:
+    def ioctl(self, command: Command, *words: int, deadline: float = MEMORY_SECONDS) -> tuple[int, ...]:
         """Call one ioctl with the words of its structure, and return them as the kernel left them."""
-        layout = _LAYOUTS[command]
+        layout = LAYOUTS[command]
         padded = [*words, *([0] * (layout.size // 4 - len(words)))]
         return layout.unpack(self.worker.kvmd_ioctl(command, layout.pack(*padded), deadline))
 
     def open(self, flags: int = 0) -> Attachment:
         """Attach to a kernel thread: to one of the pool, or with DEDICATED to a new one."""
-        return Attachment(self, self.ioctl(OPEN, flags)[1])
+        return Attachment(self, self.ioctl(Command.OPEN, flags)[1])
 
     def proc(self) -> dict[str, int]:
         """Return /proc/kvmd: each figure by its name (kvmd/README.md says what they are)."""
@@ -111,7 +75,7 @@ class Kvmd:
 
     def stats(self) -> KvmdStats:
         """Return the kernel's figures."""
-        return KvmdStats(*self.ioctl(STATS))
+        return KvmdStats(*self.ioctl(Command.STATS))
 
 
 class _Held:
@@ -137,11 +101,11 @@ class Attachment(_Held):
 
     def alloc(self, size: int) -> Region:
         """Allocate `size` bytes of swappable memory."""
-        return Region(self, self.kvmd.ioctl(ALLOC, self.handle, 0, size)[1], size)
+        return Region(self, self.kvmd.ioctl(Command.ALLOC, self.handle, 0, size)[1], size)
 
     def close(self) -> None:
         """Give back the attachment with all its regions and maps."""
-        self.kvmd.ioctl(CLOSE, 0, self.handle)
+        self.kvmd.ioctl(Command.CLOSE, 0, self.handle)
 
     release = close
 
@@ -156,13 +120,13 @@ class Region(_Held):
 
     def free(self) -> None:
         """Give the region back."""
-        self.owner.kvmd.ioctl(FREE, self.owner.handle, self.address, self.size)
+        self.owner.kvmd.ioctl(Command.FREE, self.owner.handle, self.address, self.size)
 
     release = free
 
     def resize(self, size: int) -> None:
         """Make the region `size` bytes large; `address` and `size` follow. Its beginning keeps its contents."""
-        command = SHRINK if size < self.size else GROW
+        command = Command.SHRINK if size < self.size else Command.GROW
         words = self.owner.kvmd.ioctl(command, self.owner.handle, self.address, self.size, size)
         self.address, self.size = words[1], size
 
@@ -172,20 +136,20 @@ class Region(_Held):
 
     def fill(self, seed: int, first_page: int = 0, window: int = WINDOW, deadline: float = MEMORY_SECONDS) -> None:
         """Write the pattern of `seed` into the whole region, one mapped window of `window` bytes after the other."""
-        self._pattern(FILL, seed, first_page, window, deadline)
+        self._pattern(Command.FILL, seed, first_page, window, deadline)
 
     def verify(
         self, seed: int, first_page: int = 0, window: int = WINDOW, deadline: float = MEMORY_SECONDS
     ) -> PatternCheck:
         """Compare the whole region with the pattern of `seed`."""
-        return PatternCheck(*self._pattern(VERIFY, seed, first_page, window, deadline)[6:])
+        return PatternCheck(*self._pattern(Command.VERIFY, seed, first_page, window, deadline)[6:])
 
     def verify_part(self, seed: int, size: int) -> int:
         """Compare the first `size` bytes (whole pages) with the pattern of `seed`; return how many words differ."""
         place = (self.owner.handle, self.address, size)
-        return self.owner.kvmd.ioctl(VERIFY, *place, WINDOW, seed, 0)[6]
+        return self.owner.kvmd.ioctl(Command.VERIFY, *place, WINDOW, seed, 0)[6]
 
-    def _pattern(self, command: int, seed: int, first_page: int, window: int, deadline: float) -> tuple[int, ...]:
+    def _pattern(self, command: Command, seed: int, first_page: int, window: int, deadline: float) -> tuple[int, ...]:
         place = (self.owner.handle, self.address, self.size)
         return self.owner.kvmd.ioctl(command, *place, window, seed, first_page, deadline=deadline)
 
@@ -197,19 +161,19 @@ class Map(_Held):
         self.region = region
         self._kvmd = region.owner.kvmd
         self._handle = region.owner.handle
-        self.number = self._kvmd.ioctl(MAP, self._handle, region.address + offset, size, rw)[4]
+        self.number = self._kvmd.ioctl(Command.MAP, self._handle, region.address + offset, size, rw)[4]
 
     def peek(self, offset: int) -> tuple[int, int]:
         """Return the word at `offset` (bytes, a multiple of 4) and the number of the page frame that holds it."""
-        words = self._kvmd.ioctl(PEEK, self.number, offset)
+        words = self._kvmd.ioctl(Command.PEEK, self.number, offset)
         return words[2], words[3]
 
     def poke(self, offset: int, value: int) -> int:
         """Write a word as a driver would, and return the number of the page frame."""
-        return self._kvmd.ioctl(POKE, self.number, offset, value)[3]
+        return self._kvmd.ioctl(Command.POKE, self.number, offset, value)[3]
 
     def unmap(self) -> None:
         """Let the pages go."""
-        self._kvmd.ioctl(UNMAP, self._handle, self.number)
+        self._kvmd.ioctl(Command.UNMAP, self._handle, self.number)
 
     release = unmap

@@ -29,10 +29,11 @@ from hypothesis.stateful import (
 from lab.errors import InfraError
 from lab.machine import pattern
 from lab.machine.introspection import introspect
+from lab.machine.kvmdctl import Command
 from lab.machine.machine import Machine
 from lab.machine.pattern import PAGE_SIZE
 from lab.scenario.acts import idle, left_over, refusal
-from lab.scenario.kvmd import CHANGE, DEDICATED, LOOK, VERIFY, WINDOW, Attachment, Kvmd, Map, Region
+from lab.scenario.kvmd import CHANGE, DEDICATED, LOOK, WINDOW, Attachment, Kvmd, Map, Region
 from lab.scenario.pressure import apply_pressure
 
 MOST_PAGES = 128  # of a region
@@ -42,7 +43,7 @@ SHRINK_SECONDS = 60.0
 pick = st.integers(0, 63)  # an index into whatever there is now
 
 
-class Broken(BaseException):
+class Aborted(BaseException):
     """The host's or QEMU's own trouble: no `Exception`, since hypothesis would play the game again to see it again."""
 
     def __init__(self, error: InfraError) -> None:
@@ -55,7 +56,7 @@ def _of_the_host() -> Iterator[None]:
     try:
         yield
     except InfraError as error:
-        raise Broken(error) from error
+        raise Aborted(error) from error
 
 
 class RegionModel:
@@ -95,7 +96,7 @@ class RegionModel:
         begin, size = page * PAGE_SIZE, (end - page) * PAGE_SIZE
         owner, seed = self.region.owner, self.seeds[page]
         assert seed is not None
-        answer = owner.kvmd.ioctl(VERIFY, owner.handle, self.region.address + begin, size, WINDOW, seed, page)
+        answer = owner.kvmd.ioctl(Command.VERIFY, owner.handle, self.region.address + begin, size, WINDOW, seed, page)
         changed = [at for at in self.words if begin <= at < begin + size and self.words[at] != self._plain(at)]
         assert answer[6] == len(changed), f"{answer[6]} words are not the pattern's, {len(changed)} should be"
         for offset in changed[:4]:
@@ -299,5 +300,5 @@ def play(machine: Machine, seed: int, *, games: int, calls: int, idle_seconds: f
         patch.setattr(engine, "MAX_SHRINKING_SECONDS", SHRINK_SECONDS, raising=False)
         try:
             run_state_machine_as_test(seeded(seed)(rules), settings=wanted)
-        except Broken as broken:
+        except Aborted as broken:
             raise broken.error from None

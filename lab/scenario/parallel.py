@@ -19,7 +19,7 @@ from lab.scenario.subject import Subject
 KEY = "kvmd_lab"
 
 
-class Task(msgspec.Struct, frozen=True):
+class WorkerTask(msgspec.Struct, frozen=True):
     """What a process gets: the run's folder, what is to be tested, and when the run's journal began."""
 
     run: Path
@@ -42,14 +42,14 @@ def options(workers: int) -> list[str]:
     return [f"--numprocesses={workers}", "--dist=worksteal", "--max-worker-restart=0"]
 
 
-def pack(task: Task) -> str:
+def pack(task: WorkerTask) -> str:
     """Turn a task into text, which can be sent to another process."""
     return msgspec.json.encode(task, enc_hook=str).decode()
 
 
-def unpack(text: str) -> Task:
+def unpack(text: str) -> WorkerTask:
     """Turn the text back."""
-    return msgspec.json.decode(text, type=Task, dec_hook=lambda kind, value: kind(value))
+    return msgspec.json.decode(text, type=WorkerTask, dec_hook=lambda kind, value: kind(value))
 
 
 def gather(run: Path, journal: Journal) -> None:

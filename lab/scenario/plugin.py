@@ -89,17 +89,17 @@ def pytest_configure_node(node: Any) -> None:
     node.workerinput[_SEED_KEY] = node.config.stash[_SEED]
 
 
-class Failure(msgspec.Struct, frozen=True):
+class ErrorRecord(msgspec.Struct, frozen=True):
     """A LabError that ended a test: its exit code and its text."""
 
     exit_code: int
     text: str
 
 
-def failure(report: pytest.TestReport) -> Failure | None:
+def failure(report: pytest.TestReport) -> ErrorRecord | None:
     """Return the LabError that a report tells of, wherever it was raised."""
     found = getattr(report, "lab_error", None)
-    return None if found is None else Failure(*found)
+    return None if found is None else ErrorRecord(*found)
 
 
 def pytest_report_header(config: pytest.Config) -> str:

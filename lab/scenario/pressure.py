@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lab.machine.introspection import Introspection, introspect
+from lab.machine.kvmdctl import Command
 from lab.machine.machine import Machine
 from lab.machine.pattern import PAGE_SIZE
 from lab.machine.rpc import RefusedError
-from lab.scenario.kvmd import VERIFY, Attachment, Region
+from lab.scenario.kvmd import Attachment, Region
 
 TURNS = 16
 
@@ -110,7 +111,7 @@ def page_verdicts(region: Region, seed: int) -> list[str]:
     for page in range(region.size // PAGE_SIZE):
         place = (handle, region.address + page * PAGE_SIZE, PAGE_SIZE, PAGE_SIZE)
         try:
-            bad_words = kvmd.ioctl(VERIFY, *place, seed, page)[6]
+            bad_words = kvmd.ioctl(Command.VERIFY, *place, seed, page)[6]
             found.append("wrong" if bad_words else "right")
         except RefusedError as refusal:
             found.append(refusal.name)

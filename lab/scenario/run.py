@@ -25,7 +25,7 @@ from lab.source import Tree
 BEFORE = "preparation"  # in the place of a scenario's name
 
 
-class Result(msgspec.Struct, frozen=True):
+class RunResult(msgspec.Struct, frozen=True):
     """Where a run's files are, how it went, and the command that repeats it."""
 
     folder: Path
@@ -42,7 +42,7 @@ def run_scenarios(
     size: Mapping[str, int] | None = None,
     workers: int | None = 1,
     bare: bool = False,
-) -> Result:
+) -> RunResult:
     """Run scenarios into a new folder.
 
     With a `size`, the dimensions of a machine that were asked for, the kernel's source is got and the machine told
@@ -80,7 +80,7 @@ def run_scenarios(
             outcome = error.outcome
         counts = f"{outcome.passed} passed, {outcome.failed} failed, {outcome.errors} errors"
         journal.record("note", text=f"{outcome.error}\n\n{counts}" if outcome.error else counts)
-    result = Result(folder, outcome, repeat)
+    result = RunResult(folder, outcome, repeat)
     (folder / "result.json").write_bytes(msgspec.json.format(msgspec.json.encode(result, enc_hook=str)))
     return result
 
@@ -103,7 +103,7 @@ def _prepared(subject: Subject, size: Mapping[str, int], journal: Journal, *, te
             print(f"kvmd-lab: {error}", file=sys.stderr)  # noqa: T201
         why = {"verdict": "error", "why": str(error)}
         journal.record("outcome", test=BEFORE, phase="setup", outcome="failed", seconds=time.monotonic() - begin, **why)
-        broken = (runner.Broken(BEFORE, "error", str(error).partition("\n")[0]),)
+        broken = (runner.NotPassed(BEFORE, "error", str(error).partition("\n")[0]),)
         raise _Unprepared(
             runner.Outcome(
                 passed=0, failed=0, errors=1, skipped=0, exit_code=error.exit_code, error=str(error), broken=broken

@@ -23,7 +23,7 @@ INI = Path(__file__).parent / "pytest.ini"
 FAILED = 1
 
 
-class Broken(msgspec.Struct, frozen=True):
+class NotPassed(msgspec.Struct, frozen=True):
     """A test that did not pass: its node's id, "failed" or "error", and the first line of the reason."""
 
     test: str
@@ -43,7 +43,7 @@ class Outcome(msgspec.Struct, frozen=True):
     skipped: int
     exit_code: int
     error: str
-    broken: tuple[Broken, ...] = ()
+    broken: tuple[NotPassed, ...] = ()
 
 
 def names() -> list[str]:
@@ -71,8 +71,8 @@ class _Collector:
         self.journal = journal
         self.run = run
         self.outcomes: dict[str, str] = {}
-        self.first_error: plugin.Failure | None = None
-        self.broken: list[Broken] = []
+        self.first_error: plugin.ErrorRecord | None = None
+        self.broken: list[NotPassed] = []
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_configure(self, config: pytest.Config) -> None:
@@ -87,7 +87,7 @@ class _Collector:
         if report.failed:
             told = plugin.why(report)
             self.outcomes[report.nodeid] = told["verdict"]
-            self.broken.append(Broken(report.nodeid, told["verdict"], told["why"].strip().partition("\n")[0]))
+            self.broken.append(NotPassed(report.nodeid, told["verdict"], told["why"].strip().partition("\n")[0]))
         elif report.skipped and worst is None:
             self.outcomes[report.nodeid] = "skipped"
         elif report.when == "call" and worst is None:
@@ -95,7 +95,7 @@ class _Collector:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        task = parallel.Task(self.run, self.subject, self.journal.start)
+        task = parallel.WorkerTask(self.run, self.subject, self.journal.start)
         node.workerinput[parallel.KEY] = parallel.pack(task)
 
 

@@ -36,7 +36,7 @@ class KernelSpec(msgspec.Struct, frozen=True):
         return KernelVersion(self.name)
 
 
-class Shape(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
+class TreeShape(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     """What every whole tree of a range of versions has, and what no pristine one has (shell patterns).
 
     `needed` are folders (with all that is below them) and shell patterns for files (* does not cross a slash), `always`
@@ -76,7 +76,7 @@ class _Catalogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     packings: tuple[str, ...]
     kernels: dict[str, str]
     series: str
-    shape: tuple[Shape, ...]
+    shape: tuple[TreeShape, ...]
 
 
 @cache
@@ -130,7 +130,7 @@ def answers_to(version: KernelVersion, name: str) -> bool:
     return version.key[:2] == KernelVersion(name).key[:2] if is_series(name) else version.text == name
 
 
-def shape_of(version: KernelVersion) -> Shape | None:
+def shape_of(version: KernelVersion) -> TreeShape | None:
     """Return the shape of that version's trees, or None for an era that the lab does not know."""
     return next((shape for shape in _catalogue().shape if version in VersionRange(shape.kernels)), None)
 

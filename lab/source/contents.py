@@ -19,7 +19,7 @@ import msgspec
 
 from lab.cache import digest
 from lab.errors import SourceError
-from lab.source.catalogue import Shape
+from lab.source.catalogue import TreeShape
 from lab.source.memo import Memo, Stamp, settled, stamp, tick
 
 _KIND = "tree-index-1"
@@ -37,7 +37,7 @@ class Contents(msgspec.Struct, frozen=True):
     files: dict[bytes, bytes]
 
 
-def read_contents(tree: Path, memo: Memo, shape: Shape | None = None) -> Contents:
+def read_contents(tree: Path, memo: Memo, shape: TreeShape | None = None) -> Contents:
     """Return the contents of a folder; anything in it but files, folders and links that stay inside is a SourceError.
 
     `tree` is a resolved path. Files and links that do not count for the shape are left out.

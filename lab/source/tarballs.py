@@ -13,7 +13,7 @@ from lab.cache import Cache, digest, file_digest
 from lab.errors import SourceError
 from lab.journal import Journal
 from lab.source import archive
-from lab.source.catalogue import Shape, shape_of
+from lab.source.catalogue import TreeShape, shape_of
 from lab.source.contents import scan
 from lab.source.memo import Memo, Stamp, settled, stamp, tick
 from lab.source.tree import check_pristine, check_version, check_whole, version_in, version_of
@@ -76,7 +76,7 @@ class Tarballs:
         whole = self._cache.find("source", hashed)
         return whole or self._cache.find("source", self._key(hashed, self._shape(tarball)))
 
-    def _shape(self, tarball: Path) -> Shape | None:
+    def _shape(self, tarball: Path) -> TreeShape | None:
         """The shape of the tree in a tarball if it says that only a part of it counts."""
         try:
             shape = shape_of(KernelVersion(self.version(tarball)))
@@ -85,7 +85,7 @@ class Tarballs:
         return shape if shape is not None and shape.needed else None
 
     @staticmethod
-    def _key(hashed: str, shape: Shape | None) -> str:
+    def _key(hashed: str, shape: TreeShape | None) -> str:
         return hashed if shape is None else digest(hashed, shape.digest())
 
     def unpack(self, tarball: Path, hashed: str, origin: str, name: str | None) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from lab.errors import SourceError, UsageError
-from lab.source.catalogue import Shape, answers_to, eras, shape_of, without_records
+from lab.source.catalogue import TreeShape, answers_to, eras, shape_of, without_records
 from lab.version import KernelVersion
 
 MAKEFILE_LIMIT = 1 << 20
@@ -94,7 +94,7 @@ def check_version(version: KernelVersion, name: str | None, origin: str) -> None
         )
 
 
-def check_known(version: KernelVersion, origin: str) -> Shape:
+def check_known(version: KernelVersion, origin: str) -> TreeShape:
     """Return the shape of a version's trees; refuse one of an unknown era."""
     shape = shape_of(version)
     if shape is None:

@@ -8,9 +8,9 @@ from functools import partial
 import msgspec
 import pytest
 
+from lab.machine.kvmdctl import Command
 from lab.machine.machine import Machine
 from lab.machine.pattern import PAGE_SIZE
-from lab.scenario import kvmd as calls
 from lab.scenario.acts import left_over, refusal
 from lab.scenario.kvmd import CHANGE, LOOK, Attachment, Kvmd, Map, Region
 
@@ -169,15 +169,15 @@ def _word(scene: Scene) -> list[Row]:
     ]
 
 
-TABLE: dict[str, tuple[tuple[int, ...], Rows]] = {
-    "open": ((calls.OPEN,), _open),
-    "close": ((calls.CLOSE,), _close),
-    "alloc": ((calls.ALLOC,), _alloc),
-    "free": ((calls.FREE,), _free),
-    "map": ((calls.MAP,), _map),
-    "unmap": ((calls.UNMAP,), _unmap),
-    "pattern": ((calls.FILL, calls.VERIFY), _pattern),
-    "word": ((calls.PEEK, calls.POKE), _word),
+TABLE: dict[str, tuple[tuple[Command, ...], Rows]] = {
+    "open": ((Command.OPEN,), _open),
+    "close": ((Command.CLOSE,), _close),
+    "alloc": ((Command.ALLOC,), _alloc),
+    "free": ((Command.FREE,), _free),
+    "map": ((Command.MAP,), _map),
+    "unmap": ((Command.UNMAP,), _unmap),
+    "pattern": ((Command.FILL, Command.VERIFY), _pattern),
+    "word": ((Command.PEEK, Command.POKE), _word),
 }
 
 
@@ -194,7 +194,7 @@ def test_bad_arguments_are_refused_each_with_its_errno(scene: Scene, call: str) 
         assert {what: _outcome(scene.kvmd, command, words) for what, words, _, _ in rows(scene)} == expected
 
 
-def _outcome(kvmd: Kvmd, command: int, words: tuple[int, ...]) -> tuple[str, int]:
+def _outcome(kvmd: Kvmd, command: Command, words: tuple[int, ...]) -> tuple[str, int]:
     """Return the errno, and by how much the count of kvmd's own refusals grew."""
     before = kvmd.stats().refused
     errno = refusal(lambda: kvmd.ioctl(command, *words))
@@ -203,7 +203,7 @@ def _outcome(kvmd: Kvmd, command: int, words: tuple[int, ...]) -> tuple[str, int
 
 def test_numbers_that_no_call_has_are_refused(kvmd: Kvmd) -> None:
     """An ioctl that the control device does not know is ENOTTY, whether its number is a little or far too large."""
-    for command in (0, calls.OPEN - 1, calls.OPEN + 200, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF):
+    for command in (0, Command.OPEN - 1, Command.OPEN + 200, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF):
         assert refusal(partial(kvmd.worker.kvmd_ioctl_at, command, 0)) == "ENOTTY"
 
 
@@ -216,13 +216,13 @@ def test_structures_that_can_not_be_read_or_written_are_refused(lab_machine: Mac
     page = worker.mem_map(2 * P)
     worker.mem_unmap(page + P, P)
     nowhere = (0, page + P, page + P - 4, USER_END, USER_END - 4, 0xFFFF_FFFC)
-    commands = (calls.OPEN, calls.ALLOC, calls.MAP, calls.FILL, calls.POKE)
+    commands = (Command.OPEN, Command.ALLOC, Command.MAP, Command.FILL, Command.POKE)
     for command in commands:
         found = [refusal(partial(worker.kvmd_ioctl_at, command, at)) for at in nowhere]
         assert found == ["EFAULT"] * len(nowhere)
     assert left_over(kvmd.stats()) == {}
     zeros = TEXT + 8  # in the ELF header, so the flags are 0
-    assert refusal(lambda: worker.kvmd_ioctl_at(calls.OPEN, zeros)) == "EFAULT"
+    assert refusal(lambda: worker.kvmd_ioctl_at(Command.OPEN, zeros)) == "EFAULT"
     assert left_over(kvmd.stats()) == {"attachments": 1}
     worker.exit()
     lab_machine.agent.reap(worker.task)

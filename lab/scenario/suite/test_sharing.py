@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 
+from lab.machine.kvmdctl import Command
 from lab.machine.machine import Machine
 from lab.machine.pattern import PAGE_SIZE
 from lab.machine.rpc import RefusedError
@@ -36,14 +37,14 @@ def test_attachments_on_one_thread_can_not_touch_each_other(lab_machine: Machine
     held = other.map()
     reach = [(other.address, SIZE), (other.address, 1), (lower, 2 * SIZE), (lower + SIZE - 1, 2)]
     for address, size in reach:
-        assert refusal(partial(kvmd.ioctl, calls.MAP, mine.handle, address, size, calls.LOOK)) == "EFAULT"
+        assert refusal(partial(kvmd.ioctl, Command.MAP, mine.handle, address, size, calls.LOOK)) == "EFAULT"
     for address, size in ((other.address, SIZE), (lower, 2 * SIZE)):
-        assert refusal(partial(kvmd.ioctl, calls.FREE, mine.handle, address, size)) == "EINVAL"
-        assert refusal(partial(kvmd.ioctl, calls.FILL, mine.handle, address, size, PAGE_SIZE, seed, 0)) == "EFAULT"
-    assert refusal(partial(kvmd.ioctl, calls.UNMAP, mine.handle, held.number)) == "EINVAL"
-    assert refusal(partial(stranger.ioctl, calls.UNMAP, elsewhere.handle, held.number)) == "EBADF"
-    assert refusal(partial(stranger.ioctl, calls.PEEK, held.number, 0)) == "EBADF"
-    assert refusal(partial(stranger.ioctl, calls.CLOSE, 0, yours.handle + 1)) == "EBADF"
+        assert refusal(partial(kvmd.ioctl, Command.FREE, mine.handle, address, size)) == "EINVAL"
+        assert refusal(partial(kvmd.ioctl, Command.FILL, mine.handle, address, size, PAGE_SIZE, seed, 0)) == "EFAULT"
+    assert refusal(partial(kvmd.ioctl, Command.UNMAP, mine.handle, held.number)) == "EINVAL"
+    assert refusal(partial(stranger.ioctl, Command.UNMAP, elsewhere.handle, held.number)) == "EBADF"
+    assert refusal(partial(stranger.ioctl, Command.PEEK, held.number, 0)) == "EBADF"
+    assert refusal(partial(stranger.ioctl, Command.CLOSE, 0, yours.handle + 1)) == "EBADF"
     mine.close()
     apply_pressure(lab_machine, seed, verify=False)
     assert held.poke(0, held.peek(0)[0]) == held.peek(0)[1]

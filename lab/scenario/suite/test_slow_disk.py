@@ -9,8 +9,9 @@ import pytest
 from lab.machine import protocol
 from lab.machine.agent import MEMORY_SECONDS
 from lab.machine.faults import slowed
+from lab.machine.kvmdctl import Command
 from lab.machine.machine import Machine
-from lab.scenario.kvmd import CHANGE, DEDICATED, MAP, UNMAP, Kvmd
+from lab.scenario.kvmd import CHANGE, DEDICATED, Kvmd
 from lab.scenario.pressure import apply_pressure_until, in_frames
 
 SIZE = 1 << 20
@@ -32,7 +33,7 @@ def test_slow_swap_disk_makes_one_wait_and_not_the_others(lab_machine: Machine, 
         page.fill(seed)
         with slowed(lab_machine, rate=1):
             call = _MAP.pack(vmd.handle, region.address, SIZE, CHANGE, 0)
-            waiting = kvmd.worker.submit(protocol.Op.KVMD_IOCTL, protocol.WORD.pack(MAP) + call)
+            waiting = kvmd.worker.submit(protocol.Op.KVMD_IOCTL, protocol.WORD.pack(Command.MAP) + call)
             for number in range(ROUNDS):
                 with page.map() as held:
                     held.poke(0, number)
@@ -42,5 +43,5 @@ def test_slow_swap_disk_makes_one_wait_and_not_the_others(lab_machine: Machine, 
         assert kvmd.stats().maps == 1
         verdict = region.verify(seed)
         assert verdict.bad_words == 0, verdict
-        kvmd.ioctl(UNMAP, vmd.handle, number)
+        kvmd.ioctl(Command.UNMAP, vmd.handle, number)
     assert kvmd.stats().refused == 0

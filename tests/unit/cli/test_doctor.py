@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from lab.cli import doctor
-from lab.cli.doctor import Check, examine, remedies, subject_in
+from lab.cli.doctor import ToolCheck, examine, remedies, subject_in
 from lab.settings import Settings
 from lab.source import packaged
 from lab.source.choice import Choice
@@ -35,7 +35,7 @@ def say(host: Path, program: str, words: str) -> None:
     path.chmod(0o755)
 
 
-def look(tmp_path: Path) -> list[Check]:
+def look(tmp_path: Path) -> list[ToolCheck]:
     settings = Settings(cache=tmp_path / "cache", runs=tmp_path / "runs")
     return [check for check in examine(settings, embedded=False, browser=True) if check.tool != "stdio.h"]
 

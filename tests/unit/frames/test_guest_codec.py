@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from lab.machine import pattern, protocol
-from lab.machine.frames import MAX_FRAME, MAX_PAYLOAD, OVERHEAD, Decoder, Frame, encode
+from lab.machine.frames import MAX_FRAME, MAX_PAYLOAD, OVERHEAD, Frame, FrameDecoder, encode
 from lab.resources import folder
 
 SOURCES = folder("images") / "src"
@@ -47,7 +47,7 @@ class CVerdict(ctypes.Structure):
 
 
 class GuestDecoder:
-    """`Decoder`, done by the guest's C."""
+    """`FrameDecoder`, done by the guest's C."""
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self.library = library
@@ -141,7 +141,7 @@ def spoilt_stream(dice: random.Random, library: ctypes.CDLL) -> tuple[bytes, lis
 def test_damaged_stream_gives_both_ends_exactly_the_whole_frames(library: ctypes.CDLL, run: int) -> None:
     dice = random.Random(run)
     stream, whole = spoilt_stream(dice, library)
-    guest, host = GuestDecoder(library), Decoder()
+    guest, host = GuestDecoder(library), FrameDecoder()
     by_guest, by_host = [], []
     for piece in pieces(dice, stream):
         by_guest += guest.feed(piece)
@@ -160,7 +160,7 @@ def test_both_ends_write_the_same_bytes(library: ctypes.CDLL) -> None:
 def test_length_above_the_largest_is_refused_even_with_a_good_header(library: ctypes.CDLL) -> None:
     out = ctypes.create_string_buffer(MAX_FRAME + 1)
     library.frame_seal(out, 1, 2, 3, MAX_PAYLOAD + 1)
-    guest, host = GuestDecoder(library), Decoder()
+    guest, host = GuestDecoder(library), FrameDecoder()
     assert guest.feed(out.raw) == host.feed(out.raw) == []
     assert guest.state.dropped == host.dropped == 1
 

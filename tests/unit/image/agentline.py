@@ -12,7 +12,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from lab.machine.frames import Decoder, Frame, encode
+from lab.machine.frames import Frame, FrameDecoder, encode
 from lab.machine.protocol import PAIR, SPAWN, STATS, STATS_FIELDS, STATUS, WORD, Op
 
 DEADLINE = 10.0
@@ -28,7 +28,7 @@ class Line:
         os.set_blocking(self.fd, False)
         words = [str(agent), os.ttyname(other), str(worker)]
         self.process = subprocess.Popen(words, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, process_group=0)
-        self.decoder = Decoder()
+        self.decoder = FrameDecoder()
         self.replies: list[Frame] = []
         self.seq = 0
         self.worker_pids: dict[int, int] = {}

@@ -11,7 +11,7 @@ from lab.journal import Journal
 from lab.machine import frames, protocol
 from lab.machine.agent import Agent, AgentStats, GuestTime, SysInfo
 from lab.machine.deadline import Deadline
-from lab.machine.frames import Decoder, Frame
+from lab.machine.frames import Frame, FrameDecoder
 from lab.machine.loop import loop
 from lab.machine.protocol import Op
 from lab.machine.rpc import AgentRpc, RefusedError
@@ -38,7 +38,7 @@ class Peer:
         self.answer: Answer = lambda frame: [reply(frame, data=frame.payload)]
         self.heard: list[Frame] = []
         self.bytes_heard = 0
-        self._decoder = Decoder()
+        self._decoder = FrameDecoder()
         streams = Stream(self.near.fileno(), self.rpc.receive), Stream(self.far.fileno(), self._receive)
         self._serving = [loop().start(stream.serve()) for stream in streams]
 

@@ -11,7 +11,7 @@ import pytest
 from lab.errors import MachineError, UsageError
 from lab.machine import accel, blocks, options, qcow2, snapshots
 from lab.machine.blocks import BlockStats, DriveStats
-from lab.machine.options import Option, Wiring
+from lab.machine.options import QemuOption, Wiring
 from lab.machine.spec import MachineSpec, MachineState, Parts, demand, spec_for
 from lab.machine.symbols import Symbols
 from lab.version import KernelVersion
@@ -21,7 +21,7 @@ WIRING = Wiring(qmp=3, console=4, agent=5, root=6, swap=7)
 MAP = "c0100000 T _stext\nc0100000 T start\nc0100040 t helper\nc0100080 T _etext\nc0200000 D data\n"
 
 
-def every_option(spec: MachineSpec) -> list[Option]:
+def every_option(spec: MachineSpec) -> list[QemuOption]:
     return [
         *options.hardware(spec, "tcg"),
         *options.confinement(),
@@ -31,7 +31,7 @@ def every_option(spec: MachineSpec) -> list[Option]:
     ]
 
 
-def value(flag: str, found: list[Option]) -> str:
+def value(flag: str, found: list[QemuOption]) -> str:
     return next(option.value for option in found if option.flag == flag)
 
 

@@ -8,17 +8,17 @@ from collections.abc import Callable
 import pytest
 
 from lab.errors import UsageError
-from lab.matrix import Cell, Result
+from lab.matrix import Cell, CellResult
 from lab.matrix.bisect import Probe, bisect
 
 NAMES = [f"2.3.99-pre{number}" for number in range(1, 10)] + [f"2.4.0-test{number}" for number in range(1, 13)]
 
 
-def results(kernel: str, outcomes: str) -> list[Result]:
+def results(kernel: str, outcomes: str) -> list[CellResult]:
     """p: passed, f: failed, t: timeout, e: error."""
     words = {"p": "passed", "f": "failed", "t": "timeout", "e": "error"}
     cell = Cell(kernel=kernel, scenario="tour", cpus=1, ram_mib=16, swap_mib=96, seed=1)
-    return [Result(cell=cell, outcome=words[one], reason="" if one == "p" else "so") for one in outcomes]  # type: ignore[arg-type]
+    return [CellResult(cell=cell, outcome=words[one], reason="" if one == "p" else "so") for one in outcomes]  # type: ignore[arg-type]
 
 
 class Kernels:
@@ -30,7 +30,7 @@ class Kernels:
 
     @property
     def probe(self) -> Probe:
-        def look(kernel: str) -> list[Result]:
+        def look(kernel: str) -> list[CellResult]:
             self.looks.append(kernel)
             return results(kernel, self.outcomes(NAMES.index(kernel)))
 

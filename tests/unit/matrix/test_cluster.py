@@ -14,7 +14,7 @@ import pytest
 from lab import build, source
 from lab.errors import HostError, SourceError, UsageError
 from lab.journal import Journal
-from lab.matrix import Cell, MatrixPlan, Result, ResultStore, read, tasks
+from lab.matrix import Cell, CellResult, MatrixPlan, ResultStore, read, tasks
 from lab.matrix.archive import Archive, pack
 from lab.matrix.cluster import AHEAD, ClusterExecutor
 from lab.matrix.connect import connected
@@ -63,11 +63,11 @@ class Scheduler:
         self.kernel.mkdir()
         (self.kernel / "bzImage").write_bytes(b"kernel")
         self.nothing = pack(folder / "nowhere")
-        self.build: Callable[..., Any] = lambda *_: tasks.Built(KEY, pack(self.kernel), self.nothing)
+        self.build: Callable[..., Any] = lambda *_: tasks.BuildOutcome(KEY, pack(self.kernel), self.nothing)
         self.attempt: Callable[..., Any] = lambda cell, *_: self.passed(cell)
 
     def passed(self, cell: Cell) -> tasks.Done:
-        return tasks.Done(Result(cell=cell, outcome="passed"), self.nothing)
+        return tasks.Done(CellResult(cell=cell, outcome="passed"), self.nothing)
 
     def nthreads(self) -> dict[str, int]:
         return {"one": 1, "two": 1}

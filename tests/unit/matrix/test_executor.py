@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from lab.errors import HostError
-from lab.matrix import Cell, LocalExecutor, MatrixPlan, Result, ResultStore, read, work
+from lab.matrix import Cell, CellResult, LocalExecutor, MatrixPlan, ResultStore, read, work
 
 PLAN = MatrixPlan(kernels=("2.3.99-pre1", "2.3.99-pre3", "2.4.0"), scenarios=("boot", "tour"))
 
@@ -30,13 +30,13 @@ class FakeWork:
         self.seen.append(f"build {kernel} {variant}")
         return self.troubles.get(kernel)
 
-    def attempt(self, cell: Cell, _folder: Path, plan: MatrixPlan, stop: threading.Event) -> Result:
+    def attempt(self, cell: Cell, _folder: Path, plan: MatrixPlan, stop: threading.Event) -> CellResult:
         assert plan == PLAN
         self.during(cell)
         if stop.is_set():
             raise work.Stopped("stopped")
         self.seen.append(f"{cell.kernel} {cell.scenario}")
-        return Result(cell=cell, outcome="passed")
+        return CellResult(cell=cell, outcome="passed")
 
 
 @pytest.fixture(autouse=True)
@@ -44,8 +44,8 @@ def fake_work(monkeypatch: pytest.MonkeyPatch) -> FakeWork:
     return FakeWork(monkeypatch)
 
 
-def executor(folder: Path, workers: int = 1) -> tuple[LocalExecutor, list[Result]]:
-    told: list[Result] = []
+def executor(folder: Path, workers: int = 1) -> tuple[LocalExecutor, list[CellResult]]:
+    told: list[CellResult] = []
     return LocalExecutor(ResultStore.begin(folder, PLAN), workers, told.append), told
 
 
@@ -117,7 +117,7 @@ def test_error_of_the_host_ends_all_and_keeps_what_was_written(tmp_path: Path, m
     worker, told = executor(tmp_path)
     add = ResultStore.add
 
-    def full(store: ResultStore, result: Result) -> None:
+    def full(store: ResultStore, result: CellResult) -> None:
         if len(store.results) == 3:
             raise HostError("no space left")
         add(store, result)

@@ -11,7 +11,7 @@ from unittest import mock
 import pytest
 
 from lab.child import Child
-from lab.matrix import Cell, MatrixPlan, Result, work
+from lab.matrix import Cell, CellResult, MatrixPlan, work
 
 CELL = Cell(kernel="2.3.99-pre3", scenario="tour", cpus=2, ram_mib=16, swap_mib=96, seed=7)
 PLAN = MatrixPlan(kernels=("2.3.99-pre3",), scenarios=("tour",), timeout=0.2)
@@ -64,7 +64,7 @@ def child(monkeypatch: pytest.MonkeyPatch) -> type[Left]:
     return kind
 
 
-def attempt(folder: Path) -> Result:
+def attempt(folder: Path) -> CellResult:
     return work.attempt(CELL, folder, PLAN, threading.Event())
 
 

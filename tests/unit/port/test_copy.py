@@ -12,7 +12,7 @@ from lab.journal import Journal
 from lab.port import load, port
 from lab.port.copy import copy_tree
 from lab.source import Tree
-from lab.source.catalogue import Shape
+from lab.source.catalogue import TreeShape
 from tests.unit.port.toyport import TOY_LEDGER, TOY_TREE, VERSION, texts
 
 
@@ -55,7 +55,7 @@ def test_copy_is_no_link_to_the_pristine_tree(tree: Path, tmp_path: Path) -> Non
 
 
 def test_copy_for_a_shape_holds_what_counts_for_it(tree: Path, tmp_path: Path) -> None:
-    shape = Shape("all", (), (), needed=("arch/i386/", "link"), always=("Make*",))
+    shape = TreeShape("all", (), (), needed=("arch/i386/", "link"), always=("Make*",))
     copy_tree(tree, tmp_path / "copy", shape)
     assert sorted(texts(tmp_path / "copy")) == ["Makefile", "arch/i386/Documentation", "arch/i386/a.c"]
     assert (tmp_path / "copy/link").readlink() == Path("arch/i386")
@@ -96,7 +96,7 @@ def test_file_that_a_shape_needs_and_that_cannot_be_read_is_no_fault_of_the_cach
 
     monkeypatch.setattr(shutil, "copy", refuse)
     with pytest.raises(SourceError, match="Makefile Permission denied"):
-        copy_tree(tree, tmp_path / "copy", Shape("all", (), (), needed=("none",), always=("Make*",)))
+        copy_tree(tree, tmp_path / "copy", TreeShape("all", (), (), needed=("none",), always=("Make*",)))
 
 
 @pytest.mark.parametrize(

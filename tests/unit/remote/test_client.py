@@ -17,7 +17,7 @@ from lab.remote import client as module
 from lab.remote import messages
 from lab.remote.client import Client
 from lab.remote.errors import ConnectionLostError
-from lab.remote.packets import Decoder, Kind, Packet
+from lab.remote.packets import Kind, Packet, PacketDecoder
 
 SILENCE = 0.2
 
@@ -32,7 +32,7 @@ class Channel:
         self.status_event = threading.Event()
         self.status_event.set()
         self._asked: list[int] = []
-        self._heard = Decoder()
+        self._heard = PacketDecoder()
         self._said: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._source, self._sink = os.pipe()
 

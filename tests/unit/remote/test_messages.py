@@ -47,7 +47,7 @@ def test_request_arrives_as_it_was_made(request_: messages.Request) -> None:
 
 
 def test_answer_without_a_value_is_none() -> None:
-    assert messages.decode(messages.encode(None), messages.Built | None) is None
+    assert messages.decode(messages.encode(None), messages.BuiltKernel | None) is None
 
 
 def over(error: LabError) -> LabError:

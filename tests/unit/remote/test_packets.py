@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lab.errors import RemoteError
 from lab.machine.qemu import SOCKETS
-from lab.remote.packets import HEADER, MOST, Decoder, Kind, Packet
+from lab.remote.packets import HEADER, MOST, Kind, Packet, PacketDecoder
 
 packets = st.builds(Packet, st.sampled_from(Kind), st.integers(0, 0xFFFF), st.binary(max_size=40))
 
@@ -19,7 +19,7 @@ packets = st.builds(Packet, st.sampled_from(Kind), st.integers(0, 0xFFFF), st.bi
 def test_packets_arrive_as_they_were_sent_wherever_the_bytes_are_cut(sent: list[Packet], cuts: list[int]) -> None:
     raw = b"".join(packet.encode() for packet in sent)
     places = sorted({0, *(cut for cut in cuts if cut < len(raw)), len(raw)})
-    decoder = Decoder()
+    decoder = PacketDecoder()
     pieces = [raw[begin:end] for begin, end in itertools.pairwise(places)]
     assert [packet for piece in pieces for packet in decoder.feed(piece)] == sent
 
@@ -30,7 +30,7 @@ def test_packets_arrive_as_they_were_sent_wherever_the_bytes_are_cut(sent: list[
 )
 def test_what_is_no_packet_is_an_error_that_shows_it(said: bytes) -> None:
     with pytest.raises(RemoteError, match="does not speak to the lab, but says") as caught:
-        list(Decoder().feed(said))
+        list(PacketDecoder().feed(said))
     assert repr(said) in str(caught.value)
 
 

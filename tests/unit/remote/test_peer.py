@@ -18,7 +18,7 @@ import pytest
 from lab.cache import file_digest
 from lab.errors import MachineError, SourceError
 from lab.remote import messages
-from lab.remote.packets import Decoder, Kind, Packet
+from lab.remote.packets import Kind, Packet, PacketDecoder
 from lab.version import KernelVersion
 
 SECONDS = 20.0
@@ -37,7 +37,7 @@ class Talk:
             env=os.environ | {"KVMD_LAB_CACHE": str(cache)},
             bufsize=0,
         )
-        self._decoder = Decoder()
+        self._decoder = PacketDecoder()
         self._number = 0
 
     def ask(self, request: Any) -> Any:

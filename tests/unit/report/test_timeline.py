@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from lab.report import drawing
-from lab.report.board import AXIS, HEADING, LEFT, RIGHT, Board, Mark
-from lab.report.canvas import CROSS, Picture, Scale, ceiling, ticks
+from lab.report.chart import AXIS, HEADING, LEFT, RIGHT, Chart, Mark
+from lab.report.svg import CROSS, Picture, Scale, ceiling, ticks
 from lab.report.timeline import Segment, panels
 from tests.unit.report.runs import Event, agent, bad_run, good_run, outcome, sample, seen, stage, whole_test
 
@@ -167,17 +167,17 @@ def test_top_of_an_axis_is_round_and_not_far_above(value: float, top: float) -> 
 
 
 def test_place_of_a_mark_follows_its_time() -> None:
-    board = Board(0.0, 10.0, 1000)
-    board.marks("marks", [Mark(5.0, "x", CROSS, "half"), Mark(11.0, "x", CROSS, "outside")])
-    (mark,) = [shape for shape in board.picture("", "", "").shapes if shape.kind == "mark x"]
+    chart = Chart(0.0, 10.0, 1000)
+    chart.marks("marks", [Mark(5.0, "x", CROSS, "half"), Mark(11.0, "x", CROSS, "outside")])
+    (mark,) = [shape for shape in chart.picture("", "", "").shapes if shape.kind == "mark x"]
     assert mark.path.startswith(f"M{(LEFT + 1000 - RIGHT) / 2:g} ")
 
 
 def test_many_points_keep_their_peaks() -> None:
-    board = Board(0.0, 1.0, 100)
+    chart = Chart(0.0, 1.0, 100)
     points = [(n / 5000, 100.0 if n == 2525 else 1.0) for n in range(5000)]
-    board.curves("c", "MiB", "c", [points])
-    (line,) = [shape for shape in board.picture("", "", "").shapes if shape.kind == "line c"]
+    chart.curves("c", "MiB", "c", [points])
+    (line,) = [shape for shape in chart.picture("", "", "").shapes if shape.kind == "line c"]
     heights = [float(point.split()[1]) for point in line.path[1:].split("L")]
     assert len(heights) <= 200
     assert (min(heights), heights.count(min(heights))) == (AXIS + HEADING, 1)
@@ -185,6 +185,6 @@ def test_many_points_keep_their_peaks() -> None:
 
 @pytest.mark.parametrize(("count", "kind"), [(2, "line c broken"), (3, "line c")])
 def test_line_between_two_samples_alone_is_broken(count: int, kind: str) -> None:
-    board = Board(0.0, 1.0, 100)
-    board.curves("c", "MiB", "c", [[(n / 10, 1.0) for n in range(count)]])
-    assert [shape.kind for shape in board.picture("", "", "").shapes if shape.kind.startswith("line")] == [kind]
+    chart = Chart(0.0, 1.0, 100)
+    chart.curves("c", "MiB", "c", [[(n / 10, 1.0) for n in range(count)]])
+    assert [shape.kind for shape in chart.picture("", "", "").shapes if shape.kind.startswith("line")] == [kind]

@@ -10,6 +10,7 @@ import pytest
 
 from lab import resources
 from lab.machine.agent import Worker
+from lab.machine.kvmdctl import LAYOUTS, Command
 from lab.scenario import kvmd
 from lab.scenario.kvmd import Kvmd
 
@@ -54,8 +55,8 @@ def test_number_and_size_are_those_of_the_header(name: str, structure: str) -> N
     body = re.search(rf"struct kvmdctl_{structure} {{(.*?)}};", HEADER, re.DOTALL)
     assert number is not None
     assert body is not None
-    assert getattr(kvmd, name) == int(number[1], 16)
-    assert kvmd._LAYOUTS[int(number[1], 16)].size == 4 * body[1].count("kvmdctl_u32 ")
+    assert Command[name] == int(number[1], 16)
+    assert LAYOUTS[Command[name]].size == 4 * body[1].count("kvmdctl_u32 ")
 
 
 def test_statistics_have_the_headers_names_in_its_order() -> None:
@@ -69,12 +70,12 @@ def test_with_gives_back_in_the_opposite_order() -> None:
     with device.open() as vmd, vmd.alloc(8192) as region, region.map(offset=4096):
         pass
     assert recorder.calls == [
-        (kvmd.OPEN, (0, 0)),
-        (kvmd.ALLOC, (3, 0, 8192)),
-        (kvmd.MAP, (3, 0xB5001000, 4096, kvmd.CHANGE, 0)),
-        (kvmd.UNMAP, (3, 9)),
-        (kvmd.FREE, (3, 0xB5000000, 8192)),
-        (kvmd.CLOSE, (0, 3)),
+        (Command.OPEN, (0, 0)),
+        (Command.ALLOC, (3, 0, 8192)),
+        (Command.MAP, (3, 0xB5001000, 4096, kvmd.CHANGE, 0)),
+        (Command.UNMAP, (3, 9)),
+        (Command.FREE, (3, 0xB5000000, 8192)),
+        (Command.CLOSE, (0, 3)),
     ]
 
 

@@ -54,7 +54,7 @@ def test_each_process_keeps_to_one_of_the_cores_in_turn(
 
 def test_task_arrives_as_it_was_sent() -> None:
     subject = Subject(name="6.1", tree=Path("/somewhere"), patches=(Path("one.diff"),), mutant="lost-write")
-    task = parallel.Task(Path("/runs/1"), subject, 12.5)
+    task = parallel.WorkerTask(Path("/runs/1"), subject, 12.5)
     assert parallel.unpack(parallel.pack(task)) == task
 
 

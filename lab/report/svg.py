@@ -51,7 +51,7 @@ class Scale(msgspec.Struct, frozen=True):
         return self.start + part * (self.stop - self.start)
 
 
-class Canvas:
+class Svg:
     """Collects shapes."""
 
     def __init__(self) -> None:

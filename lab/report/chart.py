@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from lab.report.canvas import Canvas, Picture, Scale, ceiling, short, ticks
+from lab.report.svg import Picture, Scale, Svg, ceiling, short, ticks
 
 LEFT, RIGHT = 38, 10
 HEADING, GAP = 24, 8
@@ -28,7 +28,7 @@ class Bar(msgspec.Struct, frozen=True):
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """Something that happens; `figure` is one of the canvas's small ones."""
+    """Something that happens; `figure` is one of the svg's small ones."""
 
     t: float
     kind: str
@@ -36,7 +36,7 @@ class Mark(msgspec.Struct, frozen=True):
     title: str
 
 
-class Board:
+class Chart:
     """A picture of `width` units from `begin` to `end` (seconds); each call adds a row below.
 
     The axis counts from `zero` on.
@@ -46,7 +46,7 @@ class Board:
         self._zero = zero
         self.begin, self.end, self.width = begin, max(end, begin + 1e-6), width
         self.x = Scale(self.begin, self.end, LEFT, width - RIGHT)
-        self._canvas = Canvas()
+        self._canvas = Svg()
         self._y = AXIS  # the axis stands on top and at the bottom
 
     def lanes(self, label: str, bars: Iterable[Bar], most: int = 3) -> None:
@@ -128,7 +128,7 @@ class Board:
 
     def picture(self, name: str, title: str, says: str) -> Picture:
         """Put the axis in and return the whole."""
-        behind = Canvas()
+        behind = Svg()
         for since, text in ticks(self.begin - self._zero, self.end - self._zero, self.width // 80):
             t = since + self._zero
             behind.lines("grid", [(self.x(t), AXIS - 8), (self.x(t), self._y)])
