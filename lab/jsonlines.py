@@ -1,4 +1,4 @@
-"""Files of JSON, one value a line (JSON Lines): a line is there whole or not at all.
+"""Files of JSON, one value a line (JSON Lines), written and read: a line that was cut is left out.
 
 Whoever is killed in the middle of a line, or finds the disk full, leaves a part of one at the most, at the end.
 """

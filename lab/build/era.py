@@ -1,4 +1,4 @@
-"""What differs between the kernels of 2000 and those of today in how they are configured, built and looked at."""
+"""What differs between the kernels of 2000 and those of today in how they are configured, built and audited."""
 
 from __future__ import annotations
 

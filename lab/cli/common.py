@@ -1,4 +1,4 @@
-"""What the sub-commands share: a workbench, the journal's terminal view, output."""
+"""What the sub-commands do alike: make a workbench, show the journal in the terminal, print."""
 
 from __future__ import annotations
 

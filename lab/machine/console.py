@@ -1,4 +1,4 @@
-"""The console's bytes, turned into lines: logged, watched for milestones and for the texts of a dying kernel."""
+"""The console's bytes, turned into lines: logged, and watched for the texts of a dying kernel that oops.py knows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A kernel and disks, turned into a running machine that can be put back to its beginning again and again."""
+"""The machine that scenarios use: booted or restored, stopped, looked into, put back to its beginning again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Console lines, turned into a decoded report of what killed the kernel.
+"""The texts by which a kernel says that it dies, and the lines around them turned into a decoded report.
 
 The texts are those of the 2.3 era (2.3.99-pre3: arch/i386/mm/fault.c, arch/i386/kernel/traps.c, kernel/panic.c,
 mm/swapfile.c), and the few by which today's kernels differ.

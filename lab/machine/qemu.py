@@ -1,4 +1,4 @@
-"""One QEMU process: with its sockets and its private disks, and gone without a trace.
+"""The QEMU process itself: started with sockets and private disks, killed, gone without a trace.
 
 `Qemu` is what a session needs of it, wherever it runs; `LocalQemu` runs on this host.
 """

@@ -1,4 +1,4 @@
-"""One QEMU process and all that reads from it: started, watched, and gone without a trace."""
+"""All that goes on between the lab and one QEMU, from its start to its end: one task that reads, one verdict."""
 
 from __future__ import annotations
 

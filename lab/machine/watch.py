@@ -1,4 +1,4 @@
-"""What all waits on one QEMU process share: they end when the awaited thing is there, or when there is a verdict."""
+"""How waits for a machine end: with what is awaited, at a deadline, or with the verdict (why the machine died)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which kernels cannot be had."""
+"""Which kernels of a matrix cannot be had, and why: asked before the first cell is begun."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bytes on an SSH channel, to packets and back: many streams over one.
+"""Bytes on an SSH channel, to packets and back: many streams over one. And for how long a side may say nothing.
 
     kind (u8) | machine (u16) | length (u32) | payload          little endian
 

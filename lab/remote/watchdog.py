@@ -1,4 +1,4 @@
-"""The peer's parent, which kills a peer that says nothing any more: one that hangs, or that somebody stopped.
+"""The peer's parent: it kills a peer whose loop hangs, or that somebody stopped.
 
 A process that is stopped (SIGSTOP) notices no end of its input and no silence, and its QEMUs would stay with it. The
 watchdog does nothing but listen: the peer's loop promises it, again and again, to be heard of within so many seconds.

@@ -1,4 +1,4 @@
-"""Shapes, a scale and ticks: what a picture is put together from, before a template turns it into SVG.
+"""Shapes, scales and an axis's ticks: what a picture is put together from, before a template turns it into SVG.
 
 Units are those of the picture, which is as wide as it is asked to be: a browser shows it at about one pixel each.
 Every shape has a class, which gives it its colour, and may have a title, which a pointer shows.

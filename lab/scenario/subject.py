@@ -1,4 +1,4 @@
-"""What is to be tested, as a value."""
+"""What is to be tested, as a value: which kernel, and how it is built."""
 
 from __future__ import annotations
 
