@@ -16,6 +16,7 @@ import typer
 from lab.cli import common
 from lab.cli.options import (
     AsJson,
+    Compiler,
     CpuNumbers,
     Dask,
     DryRun,
@@ -63,6 +64,7 @@ def matrix(
     swap: SwapSizes = "",
     seed: Seed = None,
     seeds: Seeds = 1,
+    cc: Compiler = None,
     timeout: Timeout = TIMEOUT,
     workers: Workers = None,
     dask: Dask = "",
@@ -91,6 +93,7 @@ def matrix(
             swap_mib=_numbers("--swap", swap, SWAP_MIB),
             seeds=_seeds(seed, seeds),
             timeout=timeout,
+            cc=cc,
         )
         cells = plan.cells()
         if dry_run:
@@ -149,6 +152,7 @@ def bisect(
     kernel: Kernels = "all",
     seed: Seed = None,
     seeds: Seeds = 5,
+    cc: Compiler = None,
     timeout: Timeout = TIMEOUT,
     workers: Workers = None,
     dask: Dask = "",
@@ -175,6 +179,7 @@ def bisect(
         seeds=_seeds(seed, seeds),
         timeout=timeout,
         samples=True,
+        cc=cc,
         **{name: (value,) for name, value in size.given.items()},
     )
     without = missing(among, settings)

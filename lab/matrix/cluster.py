@@ -75,6 +75,7 @@ class ClusterExecutor:
             matrix=uuid.uuid4().hex,
             fingerprint=tasks.fingerprint(),
             cache=tasks.cache_identity(settings.cache),
+            cc=store.plan.cc,
         )
         self._numbers = itertools.count()
         self._came: queue.SimpleQueue[tuple[Any, Then]] = queue.SimpleQueue()
@@ -162,7 +163,8 @@ class ClusterExecutor:
         def look() -> source.Tree:
             tree = source.obtain(group.kernel, settings=self._settings, journal=Journal())
             with contextlib.suppress(HostError):  # a compiler is for the workers to have
-                plan = build.Plan(tree=tree, variant=group.variant, ledger=self._settings.ledger)
+                cc = self._order.cc
+                plan = build.Plan(tree=tree, variant=group.variant, ledger=self._settings.ledger, cc=cc)
                 kernel = build.find(plan, self._settings)
                 group.key = "" if kernel is None else kernel.key
             return tree

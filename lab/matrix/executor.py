@@ -94,7 +94,7 @@ class LocalExecutor:
                 self._jobs.task_done()
 
     def _build(self, kernel: str, variant: str, group: Sequence[Cell], _number: int) -> None:
-        trouble = work.build(kernel, variant, self._folder, self.stop)
+        trouble = work.build(kernel, variant, self._folder, self.stop, self.store.plan.build_options)
         for cell in group:
             if trouble is None:
                 self._put(_CELL, partial(self._attempt, cell))
@@ -103,7 +103,7 @@ class LocalExecutor:
 
     def _attempt(self, cell: Cell, number: int) -> None:
         with pinned(number) if self._workers > 1 else nullcontext():
-            self._note(work.attempt(cell, self._folder, self.store.plan, self.stop))
+            self._note(work.attempt(cell, self._folder, self.store.plan, self.stop, self.store.plan.build_options))
 
     def _note(self, result: CellResult) -> None:
         with self._lock:

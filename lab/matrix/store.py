@@ -23,7 +23,10 @@ _UNKNOWN: tuple[Outcome, ...] = ("error", "impossible")
 
 
 class MatrixPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked for. `timeout` is the longest that a cell may take, in seconds; `samples`: its page has plots."""
+    """What was asked for. `timeout` is the longest that a cell may take, in seconds; `samples`: its page has plots.
+
+    `cc` is the compiler, None: the one that is set.
+    """
 
     kernels: tuple[str, ...]
     scenarios: tuple[str, ...]
@@ -33,6 +36,12 @@ class MatrixPlan(msgspec.Struct, frozen=True, kw_only=True):
     seeds: tuple[int, ...] = (1,)
     timeout: float = msgspec.field(default=120.0, name="budget")  # as it is called in the files of older matrices
     samples: bool = False
+    cc: str | None = None
+
+    @property
+    def build_options(self) -> list[str]:
+        """The options of `build` and `run` that say how its kernels are built."""
+        return [] if self.cc is None else [f"--cc={self.cc}"]
 
     def cells(self) -> list[Cell]:
         """Return all of its cells."""

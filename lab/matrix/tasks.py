@@ -44,11 +44,12 @@ class StrangerError(UsageError):
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks: its matrix, the fingerprint of its kvmd-lab, and its cache."""
+    """Who asks: its matrix, the fingerprint of its kvmd-lab, its cache, and the compiler that it wants."""
 
     matrix: str
     fingerprint: str
     cache: str
+    cc: str | None = None
 
 
 class Lacks(msgspec.Struct, frozen=True):
@@ -131,10 +132,11 @@ def build_kernel(order: Order, kernel: str, variant: str, tree_digest: str, sent
         if found is None:
             return Lacks(_name())
         tree, options = found
-        plan = build.Plan(tree=tree, variant=variant, ledger=settings.ledger)
+        plan = build.Plan(tree=tree, variant=variant, ledger=settings.ledger, cc=order.cc)
         made = build.find(plan, settings)
         if made is None:
-            trouble = work.build(kernel, variant, folder, stop, options)
+            chosen = [] if order.cc is None else [f"--cc={order.cc}"]
+            trouble = work.build(kernel, variant, folder, stop, [*options, *chosen])
             if trouble is not None:
                 return NotBuilt(trouble, pack(folder))
             made = build.find(plan, settings)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from lab.errors import HostError
@@ -26,16 +27,20 @@ class FakeWork:
         monkeypatch.setattr(work, "build", self.build)
         monkeypatch.setattr(work, "attempt", self.attempt)
 
-    def build(self, kernel: str, variant: str, _folder: Path, _stop: threading.Event) -> work.Trouble | None:
-        self.seen.append(f"build {kernel} {variant}")
+    def build(
+        self, kernel: str, variant: str, _folder: Path, _stop: threading.Event, options: list[str]
+    ) -> work.Trouble | None:
+        self.seen.append(" ".join(["build", kernel, variant, *options]))
         return self.troubles.get(kernel)
 
-    def attempt(self, cell: Cell, _folder: Path, plan: MatrixPlan, stop: threading.Event) -> CellResult:
-        assert plan == PLAN
+    def attempt(
+        self, cell: Cell, _folder: Path, plan: MatrixPlan, stop: threading.Event, options: list[str]
+    ) -> CellResult:
+        assert plan.timeout == PLAN.timeout
         self.during(cell)
         if stop.is_set():
             raise work.Stopped("stopped")
-        self.seen.append(f"{cell.kernel} {cell.scenario}")
+        self.seen.append(" ".join([cell.kernel, cell.scenario, *options]))
         return CellResult(cell=cell, outcome="passed")
 
 
@@ -53,6 +58,12 @@ def resumed(executor: LocalExecutor) -> ResultStore:
     """The store of an executor that has gone, opened again."""
     executor.store.__exit__()
     return ResultStore.resume(executor.store.folder)
+
+
+def test_compiler_goes_to_each_build_and_each_run(fake_work: FakeWork, tmp_path: Path) -> None:
+    plan = msgspec.structs.replace(PLAN, kernels=("2.4.0",), scenarios=("boot",), cc="gcc-11")
+    LocalExecutor(ResultStore.begin(tmp_path, plan), 1, lambda _: None).work(plan.cells(), {})
+    assert fake_work.seen == ["build 2.4.0 up --cc=gcc-11", "2.4.0 boot --cc=gcc-11"]
 
 
 def test_cells_follow_their_build_at_once(fake_work: FakeWork, tmp_path: Path) -> None:
