@@ -187,12 +187,13 @@ class LocalQemu:
         numbers = {name: end.fileno() for name, end in self._sockets.items()} | {WORDS: self._process.stdout.fileno()}
         self._streams = {name: Stream(numbers[name], hear) for name, hear in hearers.items()}
         async with asyncio.TaskGroup() as tasks:
-            reading = [tasks.create_task(stream.serve()) for stream in self._streams.values()]
+            for stream in self._streams.values():
+                tasks.create_task(stream.serve())
             await readable(self._pidfd)
             status = self._reap()
             self._drain()
-            for task in reading:
-                task.cancel()
+            for stream in self._streams.values():
+                stream.finish()
         return status
 
     def send(self, name: str, data: bytes) -> None:

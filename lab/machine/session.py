@@ -65,9 +65,10 @@ class Session:
             raise
         self.rpc = AgentRpc(qemu.agent, self.watch, journal, ready, self.console.tail)
         self.qmp = Qmp(self.watch, journal, self._on_event)
-        journal.record("command", argv=qemu.argv, cwd="", seconds=0.0, returncode=None)
-        self._life = loop().start(self._live())
+        self._life: asyncio.Task[None] | None = None
         try:
+            journal.record("command", argv=qemu.argv, cwd="", seconds=0.0, returncode=None)
+            loop().start(self._live())
             self._connect()
         except BaseException:
             self.close()
@@ -77,33 +78,37 @@ class Session:
         try:
             loop().run(self.qmp.connect(self._qemu.qmp), START_SECONDS)
         except TimeoutError as error:
-            raise MachineError(f"QEMU does not answer within {START_SECONDS:g} s", seen=self.words()) from error
+            silent = MachineError(f"QEMU does not answer within {START_SECONDS:g} s", seen=self.words())
+            raise self.watch.verdict(silent) from error
         except Exception as error:
             otherwise = MachineError(f"no QMP ({error})", doing="starting QEMU", seen=self.words())
             raise self.watch.verdict(otherwise) from error
 
     async def _live(self) -> None:
         """Be the machine's life: hear what comes until QEMU is gone, and only then say why it is."""
+        self._life = asyncio.current_task()
         hearers = {"console": self.console.feed, "agent": self.rpc.receive, WORDS: self._hear}
         try:
             async with asyncio.TaskGroup() as self._tasks:
                 events = self._tasks.create_task(self._events())
                 with self._telling():
                     self._status = await self._qemu.serve(hearers)
-                self.watch.expect()
-                self.console.finish()
-                await self.qmp.disconnect()
-                self.qmp.flush()
+                    self.watch.expect()
+                    self.console.finish()
+                    await self.qmp.disconnect()
+                    self.qmp.flush()
                 events.cancel()
         except* Exception:  # noqa: BLE001 - it was told
             with contextlib.suppress(LabError):
                 await asyncio.to_thread(self._qemu.kill)  # it may have to ask another host
                 self._status = await self._qemu.serve({})
         finally:
-            self.console.close()
-            await self.qmp.disconnect()
-            self.watch.fail(self._why_ended)
-            self._gone.set()
+            try:
+                self.console.close()
+                await self.qmp.disconnect()
+            finally:
+                self.watch.fail(self._why_ended)
+                self._gone.set()
 
     @contextlib.contextmanager
     def _telling(self) -> Iterator[None]:
@@ -200,10 +205,13 @@ class Session:
                 last.callback(lambda: loop().run(self._end(), START_SECONDS))
                 if not self._gone.is_set():
                     self._qemu.kill()
-                    self._gone.wait(KILLED_SECONDS)
+                    self._gone.wait(KILLED_SECONDS if self._life is not None else 0.0)
 
     async def _end(self) -> None:
         """Let the machine's task end, which may be busy with that."""
+        if self._life is None:  # it never began
+            await self._live()
+            return
         if not self._gone.is_set():
             self._life.cancel()
         await asyncio.wait([self._life])

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable
 
+from lab.errors import MachineError
 from lab.machine.loop import loop
 
 _PIECE = 1 << 16
@@ -46,6 +47,11 @@ class Stream:
         while self._read():
             pass
 
+    def finish(self) -> None:
+        """Let `serve` end, or raise what it has to."""
+        if self._end is not None and not self._end.done():
+            self._end.set_result(None)
+
     def send(self, data: bytes) -> None:
         """Write, now or later; once nobody reads any more, never."""
         if not (self._open and self._heard):
@@ -61,7 +67,9 @@ class Stream:
         self._look()
 
     def change(self, number: int) -> None:
-        """Go on with another descriptor; what waits for the old one is not sent."""
+        """Go on with another descriptor; what waits for the old one is not sent. MachineError: `serve` is over."""
+        if not self._serving:
+            raise MachineError("nobody reads any more", doing="changing a socket")
         self.forget()
         os.set_blocking(number, False)
         self._number, self._open, self._heard = number, True, True

@@ -30,6 +30,7 @@ from lab.remote.packets import HEARTBEAT_SECONDS, SILENCE_SECONDS, Kind, Packet,
 ASK_SECONDS = 120.0
 START_SECONDS = 60.0  # until a peer's first word: on a busy host, reading and compiling its modules may take long
 END_SECONDS = 20.0
+WINDOW = (1 << 32) - 1  # SSH's largest: asking for more is sending, which may block, and would in the loop
 _PIECE = 1 << 16
 
 
@@ -52,7 +53,7 @@ class Client:
         They are seconds of waiting: a time in which this process did not run, and could not hear, does not count.
         """
         self.where = str(connection.target)
-        self._channel = connection.channel(command)
+        self._channel = connection.channel(command, WINDOW)
         self._silence = silence
         self._beat = min(HEARTBEAT_SECONDS, silence / 4)
         self._channel.settimeout(self._beat)
@@ -63,7 +64,6 @@ class Client:
         self._kind: type[LabError] = ConnectionLostError
         self._complaint = b""
         self._quiet, self._patience = 0.0, max(silence, START_SECONDS)
-        self._spoke = False
         self._decoder = PacketDecoder()
         self._outgoing: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._sender = threading.Thread(target=self._send_all, name="kvmd-lab-sender", daemon=True)
@@ -108,7 +108,6 @@ class Client:
 
     def send(self, packet: Packet) -> None:
         """Send a packet after all that was sent before."""
-        self._spoke = True
         self._outgoing.put(packet.encode())
 
     def attach(self, proxy: Proxy) -> int:
@@ -161,11 +160,8 @@ class Client:
         return not self._why
 
     async def _keep_time(self) -> None:
-        """Say something again and again, and count for how long the other side has said nothing."""
+        """Count for how long the other side has said nothing."""
         while not self._why:
-            if not self._spoke:
-                self.send(Packet(Kind.HEARTBEAT))
-            self._spoke = False
             await asyncio.sleep(self._beat)
             self._quiet += self._beat
             if self._quiet > self._patience:  # the first beat may have been short
@@ -191,8 +187,8 @@ class Client:
                 journal.record(message.event["kind"], **fields)
 
     def _send_all(self) -> None:
-        """Send what is to be sent; an empty packet is the end."""
-        while data := self._outgoing.get():
+        """Send what is to be sent, and a heartbeat when there is nothing; an empty packet is the end."""
+        while data := self._next():
             stuck = 0.0
             while data and not self._why:
                 try:
@@ -204,6 +200,12 @@ class Client:
                         loop().call(self._lose, f"{self.where} has taken nothing for {self._silence:g} s")
                 except (OSError, EOFError, SSHException) as error:
                     loop().call(self._lose, f"the connection to {self.where} is lost ({error or type(error).__name__})")
+
+    def _next(self) -> bytes:
+        try:
+            return self._outgoing.get(timeout=self._beat)
+        except queue.Empty:
+            return Packet(Kind.HEARTBEAT).encode()
 
     def _lose(self, why: str, kind: type[LabError] = ConnectionLostError) -> None:
         """End every wait."""

@@ -53,10 +53,10 @@ class Connection:
             raise ConnectionLostError("the connection is lost", doing=f"speaking to {self.target}")
         return transport
 
-    def channel(self, command: str) -> paramiko.Channel:
-        """Start a command and return its lines."""
+    def channel(self, command: str, window: int | None = None) -> paramiko.Channel:
+        """Start a command and return its streams; `window`: so many bytes may come before paramiko asks for more."""
         try:
-            channel = self.transport.open_session(timeout=CONNECT_SECONDS)
+            channel = self.transport.open_session(window_size=window, timeout=CONNECT_SECONDS)
             channel.exec_command(command)
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise self._lost(error, "starting a command there") from error

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import threading
 from collections.abc import Callable
 from functools import partial
 
-from lab.machine.loop import loop
+from lab.machine.loop import CALL_SECONDS, loop
 from lab.machine.qemu import SOCKETS, WORDS, LocalQemu
 from lab.remote.packets import STATUS, Kind, Packet
 
@@ -31,8 +33,10 @@ class HostedQemu:
             )
         finally:
             self.qemu.kill()
-            self._pass(Kind.ENDED, STATUS.pack(status or 0))
-            self.ended.set()
+            try:
+                self._pass(Kind.ENDED, STATUS.pack(-signal.SIGKILL if status is None else status))
+            finally:
+                self.ended.set()
 
     def deliver(self, packet: Packet) -> None:
         """Bring it what comes from the other side, in the loop's thread."""
@@ -41,8 +45,14 @@ class HostedQemu:
     def drop(self, seconds: float) -> None:
         """Kill it, wait for its end, and let everything go."""
         self.qemu.kill()
-        self.ended.wait(seconds)
+        if not self.ended.wait(seconds):
+            loop().run(self._give_up(), CALL_SECONDS)
         self.qemu.close()
+
+    async def _give_up(self) -> None:
+        """Let go of a QEMU that cannot even be killed, before its descriptors are somebody else's."""
+        self._life.cancel()
+        await asyncio.wait([self._life])
 
     def _pass(self, kind: Kind, data: bytes) -> None:
         self._say(Packet(kind, self._number, data))

@@ -100,6 +100,8 @@ class Peer:
                     sys.stderr.write(f"nothing was heard for {self._silence:g} s\n")
                 timing.cancel()
                 hearing.cancel()
+        except* Exception as group:  # noqa: BLE001 - our last words, which the other side shows
+            sys.stderr.write("".join(traceback.format_exception(group)[-12:]))
         finally:
             self._end()
 

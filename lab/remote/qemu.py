@@ -18,7 +18,6 @@ from lab.machine.spec import Parts
 from lab.machine.stream import Stream
 from lab.remote import messages
 from lab.remote.client import Client
-from lab.remote.errors import ConnectionLostError
 from lab.remote.packets import STATUS, Kind, Packet
 
 
@@ -34,7 +33,9 @@ class RemoteQemu:
         self._dropped = self._closed = False
         self._early: list[Packet] = []  # what comes before anybody hears it
         self._hearers: Hearers | None = None
-        self._ended = asyncio.Event()
+        self._over = False
+        self._trouble: Exception | None = None
+        self._news = asyncio.Event()  # it is over, or in trouble
         self.qmp, self._pumped = socket.socketpair()
         self._pump = Stream(self._pumped.fileno(), lambda data: self._pass(Kind.QMP, data))
         self._number = client.attach(self)
@@ -52,10 +53,20 @@ class RemoteQemu:
         early, self._early = self._early, []
         for packet in early:
             self.take(packet)
-        async with asyncio.TaskGroup() as tasks:
-            pumping = tasks.create_task(self._pump.serve())
-            await self._ended.wait()
-            pumping.cancel()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                pumping = tasks.create_task(self._pump.serve())
+                await self._news.wait()
+                pumping.cancel()
+        finally:
+            self._hearers = {}
+            with contextlib.suppress(OSError):
+                self._pumped.shutdown(socket.SHUT_WR)  # or who waits for QMP would not hear of it
+        if self._trouble is not None:
+            trouble, self._trouble = self._trouble, None
+            if not self._over:
+                self._news.clear()
+            raise trouble
         return self._status
 
     def take(self, packet: Packet) -> None:
@@ -64,15 +75,20 @@ class RemoteQemu:
             self._early.append(packet)
         elif packet.kind is Kind.ENDED:
             (self._status,) = STATUS.unpack(packet.payload)
-            self._ended.set()
+            self.lose()
         elif packet.kind is Kind.QMP:
             self._pump.send(packet.payload)
         elif (name := packet.kind.name.lower()) in self._hearers:
-            self._hearers[name](packet.payload)
+            try:
+                self._hearers[name](packet.payload)
+            except Exception as error:  # noqa: BLE001 - it is this machine's, and raised by `serve`
+                self._trouble = self._trouble or error
+                self._news.set()
 
     def lose(self) -> None:
         """Take it that nothing comes any more; for the client."""
-        self._ended.set()
+        self._over = True
+        self._news.set()
 
     def send(self, data: bytes) -> int:
         """Send all of this to the agent."""
@@ -125,8 +141,11 @@ class RemoteQemu:
         """Kill it, and let its disks go. RemoteError: its peer does not answer; LabError: the peer's own."""
         if not self._dropped:
             self._dropped = True
-            with contextlib.suppress(ConnectionLostError):
+            try:
                 self._client.ask(messages.Drop(self._number))
+            except LabError:
+                if self._client.lost is None:
+                    raise
 
     def close(self) -> None:
         """Let everything go."""

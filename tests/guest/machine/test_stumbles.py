@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from lab.errors import HostError, InfraError
+from lab.journal import Journal
 from lab.machine.console import Console
 from lab.machine.machine import Machine, Setup
 from lab.machine.qemu import LocalQemu
 from lab.machine.session import Session
 from lab.machine.spec import MachineState
+from tests.runs import children, released
 
 
 @pytest.fixture
@@ -57,6 +60,23 @@ def test_event_whose_reader_fails_is_told(setup: Callable[..., Setup], monkeypat
             machine.check()
         assert machine._live("test")._gone.wait(20.0)  # nobody reads from it
         assert machine.state is MachineState.DEAD
+
+
+def test_nothing_is_left_of_a_qemu_whose_start_could_not_be_written_down(
+    setup: Callable[..., Setup], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = Journal.record
+
+    def full(self: Journal, kind: str, **fields: object) -> None:
+        if kind == "command" and "qemu" in str(fields["argv"]):
+            raise HostError("the disk is full")
+        record(self, kind, **fields)
+
+    before = set(children(os.getpid()))
+    monkeypatch.setattr(Journal, "record", full)
+    with pytest.raises(HostError, match="the disk is full"):
+        Machine.boot(**setup())
+    assert all(released(pid) for pid in set(children(os.getpid())) - before)
 
 
 def test_all_is_let_go_of_a_qemu_that_cannot_be_killed(

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from lab.errors import MachineError
 from lab.machine.loop import loop
 from lab.machine.stream import Stream, readable
 
@@ -94,6 +95,33 @@ def test_what_taking_raises_ends_the_task(ends: tuple[socket.socket, socket.sock
         far.sendall(b"!")
         with pytest.raises(LookupError):
             ended(serving)
+
+
+def test_what_taking_raised_at_the_very_end_is_not_lost(ends: tuple[socket.socket, socket.socket]) -> None:
+    def stumble(_: bytes) -> None:
+        raise LookupError("nothing of the kind")
+
+    def drain() -> None:
+        far.sendall(b"!")
+        stream.drain()
+        stream.finish()
+
+    near, far = ends
+    stream = Stream(near.fileno(), stumble)
+    with served(stream) as serving:
+        loop().call(drain)
+        with pytest.raises(LookupError):
+            ended(serving)
+
+
+def test_what_nobody_reads_from_any_more_is_not_changed(ends: tuple[socket.socket, socket.socket]) -> None:
+    near, far = ends
+    stream = Stream(near.fileno(), nothing)
+    with served(stream) as serving:
+        far.close()
+        ended(serving)
+        with pytest.raises(MachineError, match="nobody reads any more"):
+            loop().call(stream.change, near.fileno())
 
 
 def test_all_that_is_there_is_taken_at_once(ends: tuple[socket.socket, socket.socket]) -> None:

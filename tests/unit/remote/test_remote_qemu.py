@@ -110,5 +110,31 @@ def test_qmp_goes_both_ways_through_a_socket(client: Client, qemu: RemoteQemu) -
     assert loop().run(talk(), SECONDS) == (b"greeting", Packet(Kind.QMP, 7, b"command"))
 
 
+def test_what_a_hearer_raises_is_raised_to_the_one_who_serves(qemu: RemoteQemu) -> None:
+    """And not to the client, whose other machines have nothing to do with it."""
+
+    def stumble(_: bytes) -> None:
+        raise LookupError("nothing of the kind")
+
+    async def serve() -> int | None:
+        qemu.take(Packet(Kind.CONSOLE, 7, b"!"))
+        with pytest.raises(LookupError):
+            await qemu.serve({"console": stumble})
+        qemu.take(Packet(Kind.CONSOLE, 7, b"nobody hears this"))
+        ending = asyncio.ensure_future(qemu.serve({}))
+        await asyncio.sleep(0)
+        assert not ending.done()
+        qemu.take(Packet(Kind.ENDED, 7, STATUS.pack(-9)))
+        return await ending
+
+    assert loop().run(serve(), SECONDS) == -9
+
+
+def test_end_is_the_end_of_qmp(qemu: RemoteQemu) -> None:
+    heard(qemu, Packet(Kind.ENDED, 7, STATUS.pack(0)))
+    qemu.qmp.settimeout(SECONDS)
+    assert qemu.qmp.recv(64) == b""
+
+
 def test_threads_of_a_qemu_whose_peer_does_not_answer_are_none(qemu: RemoteQemu) -> None:
     assert qemu.threads() == []
