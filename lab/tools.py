@@ -120,7 +120,7 @@ def _parts(version: str) -> tuple[int, ...]:
 _HEAD = """# Outside programs
 
 Made from `lab/tools.toml` by `python -m lab.tools`; change it there. `kvmd-lab doctor` tells which versions are here,
-and whether those were tried.
+and whether these were tried.
 """
 _GROUPS: dict[Group, str] = {
     "always": "Between a source and a verdict",
