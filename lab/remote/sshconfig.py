@@ -1,8 +1,7 @@
-"""What the user's SSH configuration says of a host: by the OpenSSH client's own word, or by paramiko's reading.
+"""What the user's SSH configuration says of a host, in the OpenSSH client's own words.
 
-`ssh -G` follows all that the client itself follows. Where there is no client, paramiko reads ~/.ssh/config alone: it
-knows no `Include`, and would apply a `Match` by something that it does not know to every host. Such blocks are left
-out, and what was not followed is said.
+`ssh -G` follows all that the client itself follows. Where there is no client, the configuration is not read, and that
+is said: another reader would know no `Include`, or apply a `Match` that it does not know to every host (paramiko's).
 
 OpenSSH takes ~ from the password database, Python and most programs from HOME. Where the two differ, HOME was set on
 purpose, and its .ssh/config is the one that is read; the system's configuration is not, as with `ssh -F`.
@@ -26,14 +25,12 @@ import msgspec
 from lab.errors import UsageError
 
 CLIENT_SECONDS = 20.0  # a `Match exec` may take its time
-_MATCHED = {"all", "canonical", "final", "exec", "host", "originalhost", "user", "localuser"}  # paramiko 3.4 and 4.0
-_ALONE = {"all", "canonical", "final"}  # these take no argument
 _LISTS = {"identityfile"}
 _WITH_TOKENS = ("identityfile", "proxycommand", "userknownhostsfile")
 
 
 class Lookup(msgspec.Struct, frozen=True):
-    """Options by their names in lower case, those that somebody set; and sentences on what was not followed."""
+    """Options by their names in lower case, those that somebody set; and a sentence on what was not followed."""
 
     values: dict[str, Any]
     notes: tuple[str, ...] = ()
@@ -48,7 +45,8 @@ def look_up(host: str, user: str | None, port: int | None, folder: Path) -> Look
     config = folder / "config"
     own = folder == Path(pwd.getpwuid(os.getuid()).pw_dir, ".ssh")
     if client is None:
-        return _by_paramiko(host, config)
+        hint = "there is no ssh to ask: apt-get install openssh-client"
+        return Lookup({}, (f"{config} is not followed ({hint})",) if config.is_file() else ())
     if not own and not config.is_file():
         return Lookup({})
     typed = [*(["-l", user] if user else []), *(["-p", str(port)] if port else [])]
@@ -122,48 +120,3 @@ def _spelled_out(values: dict[str, Any], typed: str, home: Path) -> dict[str, An
             value = values[name]
             values[name] = [fill(one) for one in value] if isinstance(value, list) else fill(value)
     return values
-
-
-def _by_paramiko(host: str, config: Path) -> Lookup:
-    if not config.is_file():
-        return Lookup({})
-    from paramiko import SSHConfig, SSHException
-
-    try:
-        lines, left_out = _readable(config.read_text(encoding="utf-8").splitlines())
-        values = dict(SSHConfig.from_text("\n".join(lines)).lookup(host))
-    except (SSHException, OSError, ImportError, ValueError) as error:
-        raise UsageError(f"{config} cannot be understood ({error})", doing=f"looking up {host}") from error
-    notes = tuple(f"not followed in {config}: {line} (there is no ssh to ask)" for line in left_out)
-    return Lookup(values, notes)
-
-
-def _readable(lines: list[str]) -> tuple[list[str], list[str]]:
-    """Return the lines that paramiko reads rightly, and those that head what it does not."""
-    kept: list[str] = []
-    left_out: list[str] = []
-    skipping = False
-    for line in lines:
-        name, *words = re.split(r"[\s=]+", line.strip())
-        name = name.lower()
-        if name in ("host", "match"):
-            skipping = name == "match" and not _criteria(words) <= _MATCHED
-        if name == "include" or (skipping and name == "match"):
-            left_out.append(line.strip())
-        elif not skipping:
-            kept.append(line)
-    return kept, left_out
-
-
-def _criteria(words: list[str]) -> set[str]:
-    """Return what a Match asks about; `exec` takes the rest of the line."""
-    found: set[str] = set()
-    rest = [word.lower() for word in words]
-    while rest:
-        name = rest.pop(0).removeprefix("!")
-        found.add(name)
-        if name == "exec":
-            break
-        if name not in _ALONE and rest:
-            rest.pop(0)
-    return found
