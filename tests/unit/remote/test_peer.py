@@ -145,6 +145,8 @@ def test_peer_that_hears_nonsense_ends(talk: Talk) -> None:
     hello(talk)
     talk.say(b"\xff" * 100)
     assert talk.child.wait(SECONDS) == 0
+    assert talk.child.stderr is not None
+    assert b"does not speak to the lab" in talk.child.stderr.read()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)

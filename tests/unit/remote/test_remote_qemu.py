@@ -122,7 +122,7 @@ def test_what_a_hearer_raises_is_raised_to_the_one_who_serves(qemu: RemoteQemu) 
             await qemu.serve({"console": stumble})
         qemu.take(Packet(Kind.CONSOLE, 7, b"nobody hears this"))
         ending = asyncio.ensure_future(qemu.serve({}))
-        await asyncio.sleep(0)
+        await asyncio.wait([ending], timeout=0.05)
         assert not ending.done()
         qemu.take(Packet(Kind.ENDED, 7, STATUS.pack(-9)))
         return await ending
