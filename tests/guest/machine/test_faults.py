@@ -102,7 +102,7 @@ def test_reset_without_a_word_is_a_guest_fault(setup: Callable[..., Setup]) -> N
 def test_mute_agent_is_an_agent_error_with_the_console(setup: Callable[..., Setup]) -> None:
     with (
         Machine.boot(**setup("mute:2")) as machine,
-        pytest.raises(AgentError, match=r"no reply within 0\.\d+ s") as caught,
+        pytest.raises(AgentError, match=r"no reply within [\d.]+ s") as caught,
     ):
         machine.agent.ping(deadline=0.3)
     assert "lab: agent ready" in caught.value.seen

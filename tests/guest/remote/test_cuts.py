@@ -90,15 +90,15 @@ def test_wire_that_brings_nothing_any_more_is_noticed_on_both_sides(
 def test_large_file_on_a_slow_line_is_not_taken_for_silence(client: Sshd, settings: Settings, tmp_path: Path) -> None:
     """Sending it takes longer than either side waits for a word; the words go beside it."""
     large = tmp_path / "large"
-    large.write_bytes(os.urandom(6 << 20))
+    large.write_bytes(os.urandom(10 << 20))
     with SlowRelay(client.port, 1 << 20) as relay:
         client.know(client.host_key, relay.port)
         through = msgspec.structs.replace(settings, host=client.address.replace(str(client.port), str(relay.port)))
-        with closing(RemoteBackend(through, Journal(), 1.0)) as there:
+        with closing(RemoteBackend(through, Journal(), 4.0)) as there:
             peer = there.client.pid
             place = there.place(large)
             assert there.client.lost is None
-            assert there.client.ask(Hello("qemu-system-i386", 1.0), int) == peer
+            assert there.client.ask(Hello("qemu-system-i386", 4.0), int) == peer
             assert place.stat().st_size == large.stat().st_size
         assert relay.connections == 2
     assert client.settled() == []
