@@ -84,7 +84,7 @@ class ClusterExecutor:
         self._flying: set[Any] = set()
         self._aside = 0
         self._room, self._counted = 1, float("-inf")
-        self._parcel = lru_cache(8)(lambda key: pack(self._cache.root / tasks.KERNELS / key))
+        self._archive_of = lru_cache(8)(lambda key: pack(self._cache.root / tasks.KERNELS / key))
 
     def work(self, cells: Sequence[Cell], missing: dict[str, str]) -> None:
         """Try the cells; `missing` says why there is no tree of some kernels.
@@ -215,7 +215,7 @@ class ClusterExecutor:
                 unpack(answer.left, self.store.folder)
                 self._note(answer.result)
             elif isinstance(answer, tasks.Lacks) and sent is None:
-                self._attempt(cell, group, self._parcel(group.key))
+                self._attempt(cell, group, self._archive_of(group.key))
             else:
                 trouble = _trouble(answer)
                 self._note(CellResult(cell=cell, outcome=trouble.outcome, reason=trouble.reason))
